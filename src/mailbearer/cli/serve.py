@@ -1,0 +1,35 @@
+"""``mailbearer serve``: everything, until SIGTERM."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from mailbearer.cli.paint import bold, dim
+
+
+@click.command()
+@click.option("--json-log", is_flag=True, help="One JSON object a line, whatever mailbearer.toml says.")
+@click.pass_obj
+def serve(folder: Path, json_log: bool) -> None:
+    """Run renewal, courier, poller and the web listener until SIGTERM; SIGHUP reads mailbearer.toml again."""
+    from mailbearer.app import serve as run_service
+    from mailbearer.config.load import load_config
+    from mailbearer.observe.log import set_up_logging
+
+    config = load_config(folder)
+    set_up_logging(level=config.log.level, json_lines=json_log or config.log.format == "json")
+
+    def ready(address: str) -> None:
+        click.echo(f"{bold('mailbearer')} serves {folder}" + (f" {dim('·')} {address}" if address else ""), err=True)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(run_service(folder, config, on_ready=ready))
+
+
+def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
+    try:
+        import uvloop
+    except ImportError:  # no wheel for this machine: asyncio's own loop does the same, with more memory
+        return None
+    return uvloop.Loop

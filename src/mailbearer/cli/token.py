@@ -1,0 +1,165 @@
+"""``mailbearer token``: get one, see how it is, use it, delete it."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from mailbearer.admin.speech import Json
+from mailbearer.cli.ask import held, listed, perform, text
+from mailbearer.cli.paint import as_json, bold, dim, moment, table, until, word
+from mailbearer.errors import ConflictError
+
+
+@click.group()
+def token() -> None:
+    """Get, show, delete and use tokens."""
+
+
+@token.command("get")
+@click.argument("name", metavar="SERVICE")
+@click.option(
+    "--flow", type=click.Choice(["device", "code"]), help="Which way to sign in; the provider's first if left out."
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--no-wait", is_flag=True, help="Print code or link and leave; the service goes on waiting.")
+@click.option("--again", is_flag=True, help="Give up a sign-in that is under way and start over.")
+@click.option(
+    "--open/--no-open", "open_browser", default=False, help="Open the sign-in page in this computer's browser."
+)
+@click.option("--json", "machine", is_flag=True, help="For machines; implies --yes.")
+@click.pass_obj
+def get_token(
+    folder: Path, name: str, flow: str | None, yes: bool, no_wait: bool, again: bool, open_browser: bool, machine: bool
+) -> int:
+    """Get a token for SERVICE: shows code, link and QR code and waits until somebody has signed in."""
+    from mailbearer.cli.sign_in import SignIn
+
+    if not (yes or machine):
+        _confirm(folder, name)
+    sign_in = SignIn(folder, name, machine=machine, open_browser=open_browser)
+    with sign_in:
+        sign_in.begin(flow or "", replace=again)
+        if no_wait:
+            return 0
+        result = sign_in.wait()
+    if machine:
+        as_json(result)
+    else:
+        click.echo(f"{word(text(result, 'status'))}  {text(result, 'account')}")
+    return 0
+
+
+def _confirm(folder: Path, name: str) -> None:
+    view = perform(folder, "service.show", {"service": name})
+    settings = held(view, "settings")
+    click.echo(
+        f"Get a token for {bold(text(settings, 'account') or '(no account name)')} at {text(view, 'provider_name')}?",
+        err=True,
+    )
+    if text(held(view, "token"), "status") == "Retrieved":
+        click.echo(dim("The present token stays in use until the new one is complete."), err=True)
+    if not sys.stdin.isatty():
+        raise ConflictError("MB-T53")
+    click.confirm("OK", abort=True, err=True)
+
+
+@token.command("status")
+@click.argument("name", metavar="[SERVICE]", required=False)
+@click.option("--json", "machine", is_flag=True, help="For machines.")
+@click.pass_obj
+def token_status(folder: Path, name: str | None, machine: bool) -> None:
+    """Show the status of one token or of all."""
+    result = perform(folder, "token.status", {"service": name} if name else {})
+    if machine:
+        as_json(result)
+        return
+    tokens = listed(result, "tokens")
+    if name and tokens:
+        from mailbearer.cli.service import show_token
+
+        show_token(tokens[0])
+        return
+    rows = [
+        (
+            bold(text(each, "service")),
+            word(text(each, "status")),
+            text(each, "account"),
+            until(each.get("access_expires_at")),
+            moment(each.get("idle_dies_at")),
+            text(held(each, "reason") or held(each, "trouble"), "text"),
+        )
+        for each in tokens
+    ]
+    table(("SERVICE", "TOKEN", "SIGNED IN AS", "ENDS", "LAPSES IF UNUSED", "REASON"), rows)
+
+
+@token.command("access")
+@click.argument("name", metavar="SERVICE")
+@click.pass_obj
+def token_access(folder: Path, name: str) -> None:
+    """Print a valid access token and nothing else."""
+    click.echo(text(perform(folder, "token.access", {"service": name}), "access_token"))
+
+
+@token.command("refresh")
+@click.argument("name", metavar="SERVICE")
+@click.pass_obj
+def token_refresh(folder: Path, name: str) -> None:
+    """Renew the token now."""
+    result = perform(folder, "token.refresh", {"service": name})
+    click.echo(f"Renewed. Good until {moment(result.get('access_expires_at'))}.")
+
+
+@token.command("delete")
+@click.argument("name", metavar="SERVICE")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--json", "machine", is_flag=True, help="For machines; implies --yes.")
+@click.pass_obj
+def token_delete(folder: Path, name: str, yes: bool, machine: bool) -> None:
+    """Delete the token of SERVICE, here and, where it can be revoked, at the provider."""
+    if not (yes or machine):
+        if not sys.stdin.isatty():
+            raise ConflictError("MB-T53")
+        click.confirm(
+            f"Delete the token of {name}? What it is used for stops working until a new one is retrieved. OK",
+            abort=True,
+            err=True,
+        )
+    result = perform(folder, "token.delete", {"service": name})
+    if machine:
+        as_json(result)
+        return
+    click.echo(f"{word(text(result, 'status'))}  {_revocation(result)}")
+
+
+def _revocation(result: dict[str, Json]) -> str:
+    if result.get("existed") is not True:
+        return "There was no token."
+    match result.get("revoked"):
+        case True:
+            return "The provider has revoked it."
+        case False:
+            return "The provider could not be told; end the sign-in on the account's security page."
+        case _:
+            return "This provider offers no revocation; end the sign-in on the account's security page."
+
+
+@token.command("paste")
+@click.argument("url")
+@click.option("--service", "name", default="", help="The service, when several sign-ins are under way.")
+@click.pass_obj
+def token_paste(folder: Path, url: str, name: str) -> None:
+    """Hand in the address of the page that did not load; “-” reads it from standard input."""
+    address = sys.stdin.readline(64 * 1024).strip() if url == "-" else url
+    result = perform(folder, "token.redirect", {"url": address, "service": name})
+    click.echo(f"{word(text(result, 'status'))}  {text(result, 'account')}")
+
+
+@token.command("cancel")
+@click.argument("name", metavar="SERVICE")
+@click.pass_obj
+def token_cancel(folder: Path, name: str) -> None:
+    """Give up the sign-in that is under way; a token that is held stays."""
+    result = perform(folder, "token.cancel", {"service": name})
+    click.echo(word(text(result, "status")))

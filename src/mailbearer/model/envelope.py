@@ -1,0 +1,43 @@
+"""The envelope of a message (RFC 5321 section 2.3.1), and what may stand in an address."""
+
+import re
+from dataclasses import dataclass
+
+from mailbearer.errors import InvalidInputError
+
+ADDRESS_MAX = 320  # 64 + @ + 255 octets, RFC 5321 section 4.5.3.1
+RECIPIENTS_MAX = 10_000
+
+# RFC 5321 section 4.1.2, dot-string and quoted-string local parts, UTF-8 allowed (RFC 6531 section 3.3)
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\ud7ff\ue000-\U0010ffff-]+"
+_QUOTED = r'"(?:[ !#-\[\]-~\u0080-\ud7ff\ue000-\U0010ffff]|\\[ -~])*"'
+_LABEL = r"[A-Za-z0-9\u0080-\ud7ff\ue000-\U0010ffff](?:[A-Za-z0-9\u0080-\ud7ff\ue000-\U0010ffff-]*[A-Za-z0-9\u0080-\ud7ff\ue000-\U0010ffff])?"
+_LITERAL = r"\[[A-Za-z0-9:.-]+\]"
+_ADDRESS = re.compile(rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?:{_LABEL}(?:\.{_LABEL})*|{_LITERAL})")
+
+
+def is_address(text: str) -> bool:
+    """Tell whether ``text`` is one bare address with a domain, no longer than ``ADDRESS_MAX`` octets."""
+    return len(text.encode(errors="surrogatepass")) <= ADDRESS_MAX and _ADDRESS.fullmatch(text) is not None
+
+
+def domain_of(address: str) -> str:
+    """Return the part after the last ``@`` in lower case, empty when there is none."""
+    return address.rpartition("@")[2].lower() if "@" in address else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Reverse-path (empty for failure reports) and recipients, in the order given."""
+
+    reverse_path: str
+    recipients: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.reverse_path and not is_address(self.reverse_path):
+            raise InvalidInputError("MB-W22", address=self.reverse_path)
+        if not 1 <= len(self.recipients) <= RECIPIENTS_MAX:
+            raise InvalidInputError("MB-W23", limit=RECIPIENTS_MAX)
+        for recipient in self.recipients:
+            if not is_address(recipient):
+                raise InvalidInputError("MB-W22", address=recipient)

@@ -1,0 +1,82 @@
+"""The metrics, for Prometheus, on a registry of our own. Fed by functions; who serves them is not known here."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+REGISTRY: Final = CollectorRegistry(auto_describe=False)
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_MESSAGES: Final = Counter(
+    "mailbearer_messages",
+    "What happened to messages, by the verb of the mail log.",
+    ["verb"],
+    registry=REGISTRY,
+)
+_QUEUE: Final = Gauge(
+    "mailbearer_queue_messages",
+    "Messages in the queue and its history, by state.",
+    ["state"],
+    registry=REGISTRY,
+)
+_TOKENS: Final = Gauge(
+    "mailbearer_tokens",
+    "Services that sign in with OAuth 2.0, by the status of their token.",
+    ["status"],
+    registry=REGISTRY,
+)
+_RENEWALS: Final = Counter(
+    "mailbearer_renewals",
+    "Renewals of access tokens, by outcome: renewed, invalid or troubled.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+_POLLS: Final = Counter(
+    "mailbearer_polls",
+    "Looks into mailboxes, by outcome: ok, or the code of the error.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+_RECEIVED: Final = Counter(
+    "mailbearer_received_items",
+    "Messages that were fetched and handed over to every destination.",
+    registry=REGISTRY,
+)
+
+
+def count_message(verb: str) -> None:
+    """Count something that happened to a message; called by the mail log."""
+    _MESSAGES.labels(verb).inc()
+
+
+def set_queue(by_state: Mapping[str, int]) -> None:
+    """Set how many messages are in each state; a state that is left out has none."""
+    _set(_QUEUE, by_state)
+
+
+def set_tokens(by_status: Mapping[str, int]) -> None:
+    """Set how many services have each token status; one that is left out has none."""
+    _set(_TOKENS, by_status)
+
+
+def count_renewal(outcome: str) -> None:
+    """Count a renewal: ``renewed``, ``invalid`` or ``troubled``."""
+    _RENEWALS.labels(outcome).inc()
+
+
+def count_poll(outcome: str, *, received: int = 0) -> None:
+    """Count a look into a mailbox: ``ok`` or the code of an error, and how many messages it handed over."""
+    _POLLS.labels(outcome).inc()
+    _RECEIVED.inc(received)
+
+
+def render() -> bytes:
+    """Return everything in the text format of Prometheus."""
+    return generate_latest(REGISTRY)
+
+
+def _set(gauge: Gauge, values: Mapping[str, int]) -> None:
+    gauge.clear()
+    for name, value in values.items():
+        gauge.labels(name).set(value)

@@ -1,0 +1,92 @@
+"""Dot-stuffing of SMTP and POP3 (RFC 5321 section 4.5.2, RFC 1939 section 3), streaming, in both directions.
+
+Only CR LF ``.`` CR LF ends a message. The sender here never puts a lone CR or LF on the wire, so no other server can
+read an end where none is; the receiver here takes no ``LF.LF``, ``CR.CR`` or mixture for an end (SMTP smuggling).
+"""
+
+from typing import Final
+
+from mailbearer.errors import InvalidInputError
+
+_END: Final = b"\r\n.\r\n"
+_PARTS: Final = tuple(_END[:length] for length in range(len(_END) - 1, 0, -1))
+
+
+class DotStuffer:
+    """Turns a message into its wire form: line ends become CR LF, a dot that begins a line is doubled.
+
+    ``feed`` and then once ``finish``. Of one message ``finish`` and all ``feed`` together give the same bytes wherever
+    the message was cut.
+    """
+
+    __slots__ = ("_after_line", "_held_cr")
+
+    def __init__(self) -> None:
+        self._after_line = True
+        self._held_cr = False  # the last octet was a CR: its LF may still come
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return ``chunk`` as it goes on the wire; a CR at its end waits for the next.
+
+        Raises:
+            InvalidInputError: the message contains NUL, which no message may (RFC 5322 section 4).
+        """
+        if b"\0" in chunk:
+            raise InvalidInputError("MB-W05", field="Message", problem="it contains a NUL character")
+        data = b"\r" + chunk if self._held_cr and chunk else chunk
+        if not data:
+            return b""
+        self._held_cr = data.endswith(b"\r")
+        if self._held_cr:
+            data = data[:-1]
+        return self._stuffed(data)
+
+    def finish(self) -> bytes:
+        """Return the end: the message's own last CR LF when it is missing, then ``.`` CR LF."""
+        last = b"" if self._after_line and not self._held_cr else b"\r\n"
+        return last + b".\r\n"
+
+    def _stuffed(self, data: bytes) -> bytes:
+        if not data:
+            return b""
+        pairs = data.count(b"\r\n")
+        if pairs != data.count(b"\n") or pairs != data.count(b"\r"):
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+        first_dot = b"." if self._after_line and data.startswith(b".") else b""
+        self._after_line = data.endswith(b"\n")
+        return first_dot + data.replace(b"\r\n.", b"\r\n..")
+
+
+class DotUnstuffer:
+    """Turns the wire form back into the message: every octet of it, lone CR, LF and NUL included.
+
+    Holds back at most four octets, those that may begin the end.
+    """
+
+    __slots__ = ("_held", "_virtual", "done", "rest")
+
+    def __init__(self) -> None:
+        self._held = b"\r\n"  # the line before the first one ended: an empty message is just ``.`` CR LF
+        self._virtual = 2  # … and these two octets are not part of the message
+        self.done = False
+        self.rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what of the message is certain by now; sets ``done``, and ``rest`` to what followed the end."""
+        if self.done:
+            self.rest += data
+            return b""
+        data = self._held + data
+        end = data.find(_END)
+        if end >= 0:
+            self.done = True
+            self.rest = data[end + len(_END) :]
+            certain = data[: end + 2]
+        else:
+            self._held = next((part for part in _PARTS if data.endswith(part)), b"")
+            certain = data[: len(data) - len(self._held)]
+        if not certain:
+            return b""
+        message = certain.replace(b"\r\n.", b"\r\n")[self._virtual :]
+        self._virtual = 0
+        return message

@@ -1,0 +1,38 @@
+"""The servers that others wrote: started once for all tests below this folder, on one worker."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.peers.stack.servers import missing
+from tests.peers.stack.stack import Stack
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep all tests of this folder on one worker (``--dist loadgroup``): they share one set of servers."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("peers")
+            item.add_marker(pytest.mark.xdist_group("peers"))
+
+
+@pytest.fixture(scope="session")
+def _running() -> Iterator[Stack]:
+    why = missing()
+    if why and (os.environ.get("CI") or os.environ.get("MAILBEARER_REQUIRE_PEERS")):
+        pytest.fail(why)
+    if why:
+        pytest.skip(why)
+    with Stack.started() as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(_running: Stack) -> Stack:
+    """The running provider, without what the test before has set: faults, policy, journal, disabled accounts."""
+    _running.reset()
+    return _running
