@@ -1,12 +1,18 @@
-"""Write the generated pages of docs/: ``tools/make_docs.py [errors] [providers]``; without a name, all of them."""
+"""Write the generated pages of docs/: ``tools/make_docs.py [NAME...]``; without a name, all of them."""
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import fields as keys_of
+from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 
+from mailbearer.admin import fields
+from mailbearer.admin.standard import STANDARD
+from mailbearer.config.schema import SECTIONS
 from mailbearer.model.grant import Flow
 from mailbearer.model.provider import Provider
-from mailbearer.model.service import ServiceKind
+from mailbearer.model.service import AfterReceiving, AuthMethod, PopSettings, ServiceKind, SmtpSettings, TlsMode
 from mailbearer.providers.catalogue import load_catalogue
 from mailbearer.providers.quirks import QUIRKS, Quirk
 from mailbearer.sentences import SENTENCES, fill
@@ -35,9 +41,9 @@ def errors() -> str:
     lines = [
         "# Errors",
         MADE,
-        "Every message of Mailbearer has a reference (MB-…) that keeps its meaning. Each page, command and the",
-        "API shows what happened, why, what to do, and who must do it. The texts are in `src/mailbearer/sentences.py`;",
-        "here the words that depend on the case stand in general form.",
+        "Every message of Mailbearer has a reference (MB-…) that keeps its meaning. It comes with what happened, why,",
+        "what to do, and who must do it. The texts are in `src/mailbearer/sentences.py`; some are kept for parts that",
+        "are still to come (devices, pages). Here the words that depend on the case stand in general form.",
     ]
     for letter, title in FAMILIES.items():
         lines += [
@@ -135,7 +141,143 @@ def scopes_of(provider: Provider) -> list[str]:
     ]
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"errors": errors, "providers": providers}
+def settings() -> str:
+    """Return docs/settings.md."""
+    lines = [
+        "# Settings of the process: mailbearer.toml",
+        MADE.replace("named below", "`src/mailbearer/config/schema.py`"),
+        "`mailbearer.toml` in the data folder says what must be known before the database is open. It need not exist:",
+        "every key has a default. Everything else is set with commands ([services](services.md),",
+        "[providers](providers.md)) and lives in the database.",
+        "",
+        "A mistake in it is told with section and key (MB-W05, MB-W26), and nothing starts. A running",
+        "`mailbearer serve` reads it again on SIGHUP (`systemctl reload mailbearer`) and takes over `[web]` and",
+        "`[log]`; the rest takes effect at the next start. When the new file has a mistake, the log says so and the",
+        "old settings stay.",
+    ]
+    for section, schema in SECTIONS.items():
+        about_it = (schema.__doc__ or "").strip().rstrip(".")
+        lines += [
+            "",
+            f"## [{section}]: {about_it[0].lower()}{about_it[1:]}",
+            "",
+            "| Key | Default | Meaning |",
+            "|---|---|---|",
+        ]
+        for key in keys_of(schema):
+            default = f"`{key.metadata['default']}`" if key.metadata["default"] else "empty"
+            lines.append(f"| `{key.name}` | {default} | {key.metadata['meaning']} |")
+    return "\n".join([*lines, *SETTINGS_END]) + "\n"
+
+
+def services() -> str:
+    """Return docs/services.md."""
+    lines = [
+        "# Services and their fields",
+        MADE.replace("named below", "`src/mailbearer/admin/fields.py`"),
+        *SERVICES_START,
+    ]
+    lines += ["", "| Service | Title | Places |", "|---|---|---|"]
+    lines += [f"| `{one.id}` | {one.title} | {'<br>'.join(one.places)} |" for one in STANDARD]
+    lines += [*SERVICES_MORE, "", "## Fields of an SMTP service", "", *FIELDS_HEAD]
+    smtp, pop = SmtpSettings(), PopSettings()
+    lines += [field_row(each.name, each.label, each.show(smtp)) for each in fields.SMTP_FIELDS.values()]
+    lines += ["", "## Fields of a POP service", "", *FIELDS_HEAD]
+    lines += [field_row(each.name, each.label, each.show(pop)) for each in fields.POP_FIELDS.values()]
+    return "\n".join([*lines, *SERVICES_END]) + "\n"
+
+
+def field_row(name: str, label: str, default: str) -> str:
+    """Return one row of a table of fields; a field without a meaning in ``FIELD_MEANINGS`` is an error."""
+    return f"| `{name}` | {label} | {f'`{default}`' if default else 'empty'} | {FIELD_MEANINGS[name]} |"
+
+
+def spread(ends: tuple[timedelta, timedelta]) -> str:
+    """Return the limits of a time."""
+    return f"{fields.shown_duration(ends[0])} to {fields.shown_duration(ends[1])}"
+
+
+def words(kind: type[StrEnum]) -> str:
+    """Return the words of ``kind``."""
+    return ", ".join(f"`{each}`" for each in kind)
+
+
+SETTINGS_END = """\
+
+## Example
+
+```toml
+[web]
+address = "0.0.0.0:8080"
+
+[key]
+source = "credential"
+
+[log]
+format = "json"
+```
+
+Where the key comes from is told at length in [storage](storage.md#where-the-key-comes-from), what the web listener
+serves in [web](web.md).
+""".splitlines()
+SERVICES_START = """\
+A service is one mail setting: the SMTP service sends, a POP service receives. Each has a token of its own; nothing
+done to one changes another, even when two name the same account. These exist from the start and cannot be removed:
+""".splitlines()
+SERVICES_MORE = """\
+
+The four places of `smtp` are one record: what is changed in one is changed in all.
+
+`mailbearer service add pop.NAME` and `mailbearer service add smtp.NAME` make more (small letters, digits and hyphens);
+`mailbearer service remove NAME` removes them with their token, unless mail waits for them.
+
+`mailbearer service set SERVICE FIELD=VALUE …` changes fields. All values are checked before one of them is stored; a
+wrong one is named (MB-W05, MB-W26) and nothing is changed. `FIELD=` empties a field.
+
+**Choosing a provider fills in what is known**: server, port, Enable SSL/TLS and Authentication Method. What you give in
+the same command wins. A server that is not one of the provider's is refused (MB-T40) unless you added it with
+`mailbearer provider set PROVIDER hosts=NAME`.
+
+**While a token is held** (or somebody is signing in), changing Provider or Account Name is refused (MB-T45), because
+the token belongs to the old account. `--delete-token` deletes it and changes in one step.
+""".splitlines()
+FIELDS_HEAD = ["| Field | Label | Default | Values |", "|---|---|---|---|"]
+HOST = "a server name or IP address, without port and without https://"
+SEALED = (
+    f"at most {fields.SECRET_MAX} characters; never on the command line: `password=@FILE` or `password=-`; kept sealed"
+)
+FIELD_MEANINGS: Mapping[str, str] = {
+    "primary_server": HOST,
+    "secondary_server": f"tried when the first cannot be reached, for five minutes at a time; {HOST}",
+    "server": HOST,
+    "port": "1 to 65535",
+    "timeout": f"how long a server may be silent; {spread(fields.TIMEOUT_RANGE)} (`90`, `90s`, `5m`, `1h`)",
+    "sender_name": f"the name in From; at most {fields.TEXT_MAX} characters",
+    "sender_address": "the address in From and of the envelope; filled in from an Account Name that is an address",
+    "tls": f"{words(TlsMode)}; with OAuth 2.0 never `off` (MB-T41)",
+    "auth": f"{words(AuthMethod)}; a POP service takes no `none`",
+    "provider": "an id of `mailbearer provider list`",
+    "account": "the account that signs in, usually its address; at most 320 characters",
+    "sasl_user": "the name shown to the mail server, for a [shared mailbox](signing-in.md#shared-mailboxes); "
+    "empty: the account",
+    "password": SEALED,
+    "check_interval": f"how often the mailbox is looked into; {spread(fields.INTERVAL_RANGE)}",
+    "after_receiving": f"{words(AfterReceiving)}; the two standard POP services begin with `{AfterReceiving.DELETE}`",
+    "destinations": f"where received items go, at most {fields.DESTINATIONS_MAX}, a comma between them: "
+    "[receiving](receiving.md#destinations)",
+}
+SERVICES_END = """\
+
+A time without a unit is in seconds. A listing shows passwords only as set or not.
+
+With `auth=password` the password travels inside TLS only, except to this machine itself.
+""".splitlines()
+PAGES: Mapping[str, Callable[[], str]] = {
+    "errors": errors,
+    "providers": providers,
+    "services": services,
+    "settings": settings,
+}
 
 
 def main(names: list[str]) -> int:

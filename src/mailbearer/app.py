@@ -1,6 +1,8 @@
 """The one place where all rooms are built and wired, started and stopped.
 
 ``open_app`` builds everything on one data folder, for a command; ``serve`` does that and runs it until a signal comes.
+A room that only some commands need is built, and its modules are loaded, when it is first asked for: a command such as
+``token access`` must be done in a blink.
 """
 
 import asyncio
@@ -9,109 +11,153 @@ import re
 import signal
 import socket
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mailbearer.admin.changes import Changes
 from mailbearer.admin.deeds import Deeds, Desks
 from mailbearer.admin.directory import Directory
-from mailbearer.admin.mail import MailDesk, MailWays
-from mailbearer.admin.providers import ProviderDesk
+from mailbearer.admin.master_key import KeyPlace, open_vault, rotate
 from mailbearer.admin.services import ServiceDesk
 from mailbearer.admin.system import SystemDesk
-from mailbearer.admin.tests import TestDesk
 from mailbearer.admin.tokens import TokenDesk, TokenWays
-from mailbearer.checks.connection import Checker
 from mailbearer.clock import Clock, SystemClock
 from mailbearer.config.load import load_config, split_address
-from mailbearer.config.schema import Config, KeySourceKind
-from mailbearer.control.server import ControlServer
-from mailbearer.errors import ConflictError, MailbearerError, StoreError, VaultError
+from mailbearer.config.schema import Config, KeySection, KeySourceKind
+from mailbearer.errors import MailbearerError
 from mailbearer.model.service import ServiceId
 from mailbearer.net.http import HttpClient
-from mailbearer.observe.log import set_up_logging
 from mailbearer.observe.systemd import notify, watchdog_seconds
 from mailbearer.providers.catalogue import load_catalogue
-from mailbearer.receiving.fetch import CheckResult, Fetcher
-from mailbearer.receiving.poller import Poller
-from mailbearer.sending.courier import Courier
-from mailbearer.sending.intake import Intake
-from mailbearer.sending.queue import Queue
-from mailbearer.sending.relay import Relay
 from mailbearer.store.folder import DataFolder
-from mailbearer.store.store import VAULT_CHECK, Store
-from mailbearer.tokens.admission import Sources
+from mailbearer.store.store import Store
 from mailbearer.tokens.context import Change, ChangeKind, Context
-from mailbearer.tokens.keeper import Keeper
 from mailbearer.tokens.obtain import SignIns
 from mailbearer.tokens.refresh import Renewals
 from mailbearer.tokens.source import TokenSource
-from mailbearer.vault import rotation
-from mailbearer.vault.keys import KeySource, MasterKey, load_key
-from mailbearer.vault.vault import Vault
-from mailbearer.web.listener import WebListener
-from mailbearer.web.site import Windows, build_site
+from mailbearer.vault.keys import KeySource
+
+if TYPE_CHECKING:
+    from mailbearer.admin.mail import MailDesk
+    from mailbearer.admin.providers import ProviderDesk
+    from mailbearer.admin.tests import TestDesk
+    from mailbearer.receiving.fetch import CheckResult, Fetcher
+    from mailbearer.receiving.poller import Poller
+    from mailbearer.sending.courier import Courier
+    from mailbearer.tokens.admission import Sources
+    from mailbearer.tokens.keeper import Keeper
+    from mailbearer.web.listener import WebListener
 
 STOP_SECONDS = 30.0  # what is on its way gets this long to end
-RELEASING = frozenset({ChangeKind.RETRIEVED, ChangeKind.HEALED, ChangeKind.RENEWED})
 _HOST_NAME = re.compile(r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class _Ground:
+    """What everything else stands on."""
+
+    context: Context
+    http: HttpClient
+    directory: Directory
+    config: Config
+    serving: bool  # in this process runs a service that delivers by itself
+
+
 class App:
     """All rooms, wired."""
 
-    store: Store
-    clock: Clock
-    directory: Directory
-    services: ServiceDesk
-    providers: ProviderDesk
-    renewals: Renewals
-    sign_ins: SignIns
-    keeper: Keeper
-    courier: Courier
-    poller: Poller
-    deeds: Deeds
-    changes: "Changes"
+    def __init__(self, ground: _Ground, renewals: Renewals, changes: Changes) -> None:
+        context, directory = ground.context, ground.directory
+        self._ground = ground
+        self.store: Store = context.store
+        self.clock: Clock = context.clock
+        self.directory = directory
+        self.renewals = renewals
+        self.changes = changes
+        self.source = TokenSource(context, renewals)
+        self.sign_ins = SignIns(context)
+        self.services = ServiceDesk(context, directory)
+        self.tokens = TokenDesk(context, directory, self.services, TokenWays(self.sign_ins, renewals, self.source))
+        place = _key_place(self.store, ground.config.key)
+        desks = Desks(
+            directory=directory,
+            services=self.services,
+            tokens=self.tokens,
+            system=SystemDesk(self.store, context.vault, None if ground.serving else lambda: rotate(self.store, place)),
+            providers=lambda: self.providers,
+            mail=lambda: self.mail,
+            tests=lambda: self.tests,
+        )
+        self.deeds = Deeds(desks)
 
+    @cached_property
+    def providers(self) -> "ProviderDesk":
+        """Deeds on providers."""
+        from mailbearer.admin.providers import ProviderDesk
 
-class Changes:
-    """What became of tokens, and what follows: held mail is released, mailboxes are looked into, the log is told."""
+        return ProviderDesk(self._ground.context, self.directory)
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
-        self._waiting: list[Change] = []
-        self._happened = asyncio.Event()
+    @cached_property
+    def keeper(self) -> "Keeper":
+        """Keeps tokens alive."""
+        from mailbearer.tokens.keeper import Keeper
 
-    def hear(self, change: Change) -> None:
-        """Take note; called in the middle of somebody else's work."""
-        self._waiting.append(change)
-        self._happened.set()
+        return Keeper(self._ground.context, self.renewals, self.sign_ins)
 
-    async def settle(self) -> frozenset[ServiceId]:
-        """Do what follows from what was heard; return the services that have a token to use now."""
-        self._happened.clear()
-        heard, self._waiting = self._waiting, []
-        released: set[ServiceId] = set()
-        for change in heard:
-            level = logging.WARNING if change.kind in {ChangeKind.INVALID, ChangeKind.TROUBLED} else logging.INFO
-            _log.log(level, "token %s: %s %s", change.service, change.kind, change.code)
-            if change.kind in RELEASING:
-                await self._store.messages.release_held(change.service, now=self._clock.now())
-                released.add(change.service)
-        return frozenset(released)
+    @cached_property
+    def courier(self) -> "Courier":
+        """Sends what is in the queue."""
+        from mailbearer.sending.courier import Courier
+        from mailbearer.sending.relay import Relay
 
-    async def attend(self, wake: Callable[[ServiceId], None]) -> None:
-        """Settle whenever something happens, and wake those whom it concerns."""
-        while True:
-            await self._happened.wait()
-            try:
-                for service in await self.settle():
-                    wake(service)
-            except StoreError as error:
-                _log.error("%s", error)
+        relay = Relay(self._sources, self.store.spool, self.clock, hello_name=hello_name())
+        return Courier(self.store, relay, self.clock)
+
+    @cached_property
+    def poller(self) -> "Poller":
+        """Looks into mailboxes."""
+        from mailbearer.receiving.poller import Poller
+
+        return Poller(self.store, self._fetcher, self.clock, on_checked=_note_check)
+
+    @cached_property
+    def mail(self) -> "MailDesk":
+        """Deeds on mail."""
+        from mailbearer.admin.mail import MailDesk, MailWays
+        from mailbearer.sending.intake import Intake
+        from mailbearer.sending.queue import Queue
+
+        ways = MailWays(
+            intake=Intake(self.store, self.clock, size_max=self._ground.config.queue.message_mb * 1_000_000),
+            courier=self.courier,
+            fetcher=self._fetcher,
+            queue=Queue(self.store, self.clock, self.courier.wake),
+        )
+        return MailDesk(self.store, ways, served=self._ground.serving)
+
+    @cached_property
+    def tests(self) -> "TestDesk":
+        """Connection Tests."""
+        from mailbearer.admin.tests import TestDesk
+        from mailbearer.checks.connection import Checker
+
+        return TestDesk(Checker(self._sources, self._ground.http, self.clock, hello_name=hello_name()))
+
+    @cached_property
+    def _sources(self) -> "Sources":
+        from mailbearer.tokens.admission import Sources
+
+        return Sources(self.services.opened, self.directory.both, self.source)
+
+    @cached_property
+    def _fetcher(self) -> "Fetcher":
+        from mailbearer.receiving.fetch import Fetcher
+
+        return Fetcher(self.store, self._sources, self.clock)
 
 
 @asynccontextmanager
@@ -129,113 +175,26 @@ async def open_app(
     store = await Store.open(folder, clock, reserve=None if reserve is None else reserve * 1_000_000)
     http = HttpClient()
     try:
-        vault = await _open_vault(store, config)
+        vault = await open_vault(store, _key_place(store, config.key))
         directory = Directory(store, vault, load_catalogue())
-        changes = Changes(store, clock)
+        changes = Changes(store, clock, _count_change if serving else _leave_uncounted)
         context = Context(store, vault, http, clock, directory.both, [changes.hear])
         async with Renewals(context) as renewals:
-            app = _build(_Ground(context, http, directory, config), renewals, changes, serving=serving)
+            app = App(_Ground(context, http, directory, config, serving), renewals, changes)
             await app.services.ensure_standard()
-            yield app
-            await changes.settle()
+            try:
+                yield app
+            finally:
+                await changes.settle()
     finally:
         await http.aclose()
         await store.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Ground:
-    """What everything else stands on."""
-
-    context: Context
-    http: HttpClient
-    directory: Directory
-    config: Config
-
-
-def _build(ground: _Ground, renewals: Renewals, changes: Changes, *, serving: bool) -> App:
-    context, directory, config = ground.context, ground.directory, ground.config
-    store, clock = context.store, context.clock
-    source = TokenSource(context, renewals)
-    services = ServiceDesk(context, directory)
-    providers = ProviderDesk(context, directory)
-    sign_ins = SignIns(context)
-    sources = Sources(services.opened, directory.both, source)
-    relay = Relay(sources, store.spool, clock, hello_name=hello_name())
-    courier = Courier(store, relay, clock)
-    fetcher = Fetcher(store, sources, clock)
-    ways = MailWays(
-        intake=Intake(store, clock, size_max=config.queue.message_mb * 1_000_000),
-        courier=courier,
-        fetcher=fetcher,
-        queue=Queue(store, clock, courier.wake),
-    )
-    rotate = None if serving else lambda: _rotate(context, config)
-    desks = Desks(
-        directory=directory,
-        services=services,
-        providers=providers,
-        tokens=TokenDesk(context, directory, services, TokenWays(sign_ins, renewals, source)),
-        mail=MailDesk(store, ways, served=serving),
-        tests=TestDesk(Checker(sources, ground.http, clock, hello_name=hello_name())),
-        system=SystemDesk(store, context.vault, rotate),
-    )
-    return App(
-        store=store,
-        clock=clock,
-        directory=directory,
-        services=services,
-        providers=providers,
-        renewals=renewals,
-        sign_ins=sign_ins,
-        keeper=Keeper(context, renewals, sign_ins),
-        courier=courier,
-        poller=Poller(store, fetcher, clock, on_checked=_note_check),
-        deeds=Deeds(desks),
-        changes=changes,
-    )
 
 
 def hello_name() -> str:
     """Return the name by which this machine introduces itself to mail servers (RFC 5321 section 4.1.1.1)."""
     name = socket.gethostname()
     return name if _HOST_NAME.fullmatch(name) else "localhost"
-
-
-async def _note_check(service: ServiceId, outcome: CheckResult | MailbearerError) -> None:
-    match outcome:
-        case CheckResult(handed_over=count, problems=problems):
-            if count:
-                _log.info("checked %s: %d new", service, count)
-            for problem in problems:
-                _log.warning("checked %s: %s", service, problem)
-        case MailbearerError():
-            _log.warning("checked %s: %s", service, outcome)
-
-
-async def _open_vault(store: Store, config: Config) -> Vault:
-    """Return the vault of this folder; a key is made only where nothing was ever sealed."""
-    check = await store.meta.get(VAULT_CHECK)
-    source, path = _KEY_SOURCES[config.key.source], _key_path(store, config)
-    if check is not None and source is KeySource.FILE:
-        rotated = rotation.recovered(path, lambda key: _fits(key, check))
-        if rotated is not None:
-            return Vault(rotated)
-    vault = Vault(load_key(source, path, command=config.key.command, create=check is None))
-    vault.verify_check(await store.meta.put_first(VAULT_CHECK, vault.check_value()))
-    return vault
-
-
-def _fits(key: MasterKey, check: bytes) -> bool:
-    try:
-        Vault(key).verify_check(check)
-    except VaultError:
-        return False
-    return True
-
-
-def _key_path(store: Store, config: Config) -> Path:
-    return Path(config.key.file) if config.key.file else store.folder.key
 
 
 _KEY_SOURCES = {
@@ -246,73 +205,119 @@ _KEY_SOURCES = {
 }
 
 
-async def _rotate(context: Context, config: Config) -> tuple[int, str]:
-    """Seal everything with a new key; return how many secrets that were, and the id of the key."""
-    store = context.store
-    if config.key.source is not KeySourceKind.FILE:
-        raise ConflictError("MB-W36", source=config.key.source)
-    if not store.take_alone():
-        raise ConflictError("MB-W35")
-    path = _key_path(store, config)
-    new = rotation.begin(path)
-    vault = Vault(new, (load_key(KeySource.FILE, path),))
-    count = await store.rewrap(vault.rewrap, check=vault.check_value())
-    rotation.finish(path)
-    return count, vault.key_id
+def _key_place(store: Store, section: KeySection) -> KeyPlace:
+    path = Path(section.file) if section.file else store.folder.key
+    return KeyPlace(_KEY_SOURCES[section.source], path, section.command)
 
 
-async def serve(folder: Path, config: Config, *, on_ready: Callable[[str], None]) -> None:
+def _leave_uncounted(_: Change) -> None:
+    """A command has no metrics."""
+
+
+_OUTCOMES = {
+    ChangeKind.RENEWED: "renewed",
+    ChangeKind.HEALED: "renewed",
+    ChangeKind.INVALID: "invalid",
+    ChangeKind.TROUBLED: "troubled",
+}
+
+
+def _count_change(change: Change) -> None:
+    from mailbearer.observe import metrics
+
+    if outcome := _OUTCOMES.get(change.kind):
+        metrics.count_renewal(outcome)
+
+
+async def _note_check(service: ServiceId, outcome: "CheckResult | MailbearerError") -> None:
+    from mailbearer.observe import metrics
+
+    if isinstance(outcome, MailbearerError):
+        metrics.count_poll(outcome.code)
+        _log.warning("checked %s: %s", service, outcome)
+        return
+    metrics.count_poll("ok", received=outcome.handed_over)
+    if outcome.handed_over:
+        _log.info("checked %s: %d new", service, outcome.handed_over)
+    for problem in outcome.problems:
+        _log.warning("checked %s: %s", service, problem)
+
+
+async def serve(
+    folder: Path,
+    config: Config,
+    *,
+    on_ready: Callable[[str], None],
+    on_reload: Callable[[Config], None] = lambda _: None,
+) -> None:
     """Run everything until SIGTERM or SIGINT; SIGHUP reads ``mailbearer.toml`` again.
+
+    ``on_ready`` gets the address of the web listener, empty when there is none; ``on_reload`` what was read again.
 
     Raises:
         ConflictError: MB-W25, another process serves this folder.
+        StoreError: the data folder, its control socket or the web address cannot be used.
     """
     data = DataFolder(folder)
     data.prepare()
     with data.serve_lock():
-        async with open_app(folder, config, serving=True) as app:
-            await _Service(app, folder, config, on_ready).run()
+        async with AsyncExitStack() as stack:
+            app = await stack.enter_async_context(open_app(folder, config, serving=True))
+            if config.practice.enabled:
+                await _open_practice(app, folder, stack)
+            await _Service(app, folder, config, on_reload).run(on_ready)
+
+
+async def _open_practice(app: App, folder: Path, stack: AsyncExitStack) -> None:
+    from mailbearer.admin.speech import Who
+    from mailbearer.practice.world import PracticeWorld
+
+    world = await stack.enter_async_context(PracticeWorld(folder / "practice"))
+    await app.providers.enter(world.provider, world.registration, who=Who("serve", "mailbearer.toml"))
+    _log.info("the practice provider runs; its sign-in page is %s/device", world.issuer)
 
 
 class _Service:
     """Everything that runs while the service runs."""
 
-    def __init__(self, app: App, folder: Path, config: Config, on_ready: Callable[[str], None]) -> None:
+    def __init__(self, app: App, folder: Path, config: Config, on_reload: Callable[[Config], None]) -> None:
         self._app = app
         self._folder = folder
         self._config = config
-        self._on_ready = on_ready
+        self._on_reload = on_reload
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._moved = asyncio.Event()
         self._ready = False
         self._web: WebListener | None = None
 
-    async def run(self) -> None:
-        """Run until told to stop."""
+    async def run(self, on_ready: Callable[[str], None]) -> None:
+        """Run until told to stop; then what is on its way gets ``STOP_SECONDS`` to end."""
+        from mailbearer.control.server import ControlServer
+
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         app = self._app
-        self._open_web()
+        self._web = self._listener(self._config)
+        control = ControlServer(app.store.folder.socket, app.deeds, app.clock)
+        control.open()
+        work = (
+            control.serve(),
+            app.keeper.run(),
+            app.courier.run(),
+            app.poller.run(),
+            app.changes.attend(self._wake),
+            self._attend_reloads(),
+            self._serve_web(),
+            _reassure_systemd(app.clock),
+        )
         async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(work)
-                for work in (
-                    ControlServer(app.store.folder.socket, app.deeds).serve(),
-                    app.keeper.run(),
-                    app.courier.run(),
-                    app.poller.run(),
-                    app.changes.attend(self._wake),
-                    self._attend_reloads(),
-                    self._serve_web(),
-                    _reassure_systemd(app.clock),
-                )
-            ]
+            running = [tasks.create_task(each) for each in work]
             self._ready = True
             notify("READY=1")
-            self._on_ready(self._address())
+            on_ready(self._address())
             await self._stop.wait()
             self._ready = False
             notify("STOPPING=1")
@@ -320,6 +325,7 @@ class _Service:
             for task in running:
                 task.cancel()
             await asyncio.wait(running, timeout=STOP_SECONDS)
+            _log.info("stopped")
 
     def _wake(self, service: ServiceId) -> None:
         self._app.courier.wake()
@@ -331,42 +337,48 @@ class _Service:
             self._reload.clear()
             notify("RELOADING=1")
             try:
-                config = load_config(self._folder)
+                self._take_over(load_config(self._folder))
             except MailbearerError as error:
                 _log.error("mailbearer.toml is not taken over: %s", error)
-            else:
-                self._take_over(config)
             notify("READY=1")
 
     def _take_over(self, config: Config) -> None:
-        set_up_logging(level=config.log.level, json_lines=config.log.format == "json")
-        if config.web != self._config.web:
+        before, self._config = self._config, config
+        self._on_reload(config)
+        if config.web != before.web:
             self._moved.set()
             if self._web is not None:
                 self._web.stop()
-        self._config = config
         for room in (self._app.keeper, self._app.courier, self._app.poller):
             room.wake()
         _log.info("mailbearer.toml was read again")
+        if (config.key, config.queue, config.practice) != (before.key, before.queue, before.practice):
+            _log.info("[key], [queue] and [practice] count from the next start on")
 
-    def _open_web(self) -> None:
-        web = self._config.web
-        host, port = split_address(web.address, field="[web] address")
-        windows = Windows(ready=self._missing, metrics=_no_metrics, come_back=self._come_back)
-        self._web = WebListener(build_site(windows), host, port) if web.enabled else None
+    def _listener(self, config: Config) -> "WebListener | None":
+        from mailbearer.web.listener import WebListener
+        from mailbearer.web.site import Windows, build_site
+
+        if not config.web.enabled:
+            return None
+        host, port = split_address(config.web.address, field="[web] address")
+        windows = Windows(ready=self._missing, metrics=self._metrics, come_back=self._come_back)
+        return WebListener(build_site(windows), host, port)
 
     async def _serve_web(self) -> None:
-        """Serve, and after a reload that changed the address serve there."""
+        """Serve, and after a reload that changed the address serve there; where that cannot be, as before."""
+        good = self._config
         while True:
             if self._web is not None:
                 await self._web.serve()
             await self._moved.wait()
             self._moved.clear()
             try:
-                self._open_web()
-            except StoreError as error:
-                _log.error("%s", error)
-                self._web = None
+                self._web = self._listener(self._config)
+                good = self._config
+            except MailbearerError as error:
+                _log.error("[web] address is not taken over: %s", error)
+                self._web = self._listener(good)
 
     def _address(self) -> str:
         if self._web is None:
@@ -383,12 +395,15 @@ class _Service:
             return error.message
         return ""
 
-    async def _come_back(self, url: str) -> str:
-        return (await self._app.sign_ins.finish_redirect(url)).account
+    async def _metrics(self) -> bytes:
+        from mailbearer.observe import metrics
 
+        metrics.set_queue({state.value: count for state, count in (await self._app.store.messages.counts()).items()})
+        metrics.set_tokens(await self._app.tokens.counts())
+        return metrics.render()
 
-def _no_metrics() -> bytes:
-    return b""
+    async def _come_back(self, query: str) -> str:
+        return (await self._app.sign_ins.finish_redirect(query)).account
 
 
 async def _reassure_systemd(clock: Clock) -> None:

@@ -1,6 +1,5 @@
 """Time: what is the hour, how long did it take, wait. Replaced in tests by ``tests/fakes/clock.py``."""
 
-import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -35,4 +34,6 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait for ``seconds`` of monotonic time."""
+        import asyncio  # noqa: PLC0415 - `mailbearer --version` tells no time and need not load it for 25 ms
+
         await asyncio.sleep(seconds)

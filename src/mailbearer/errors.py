@@ -168,7 +168,7 @@ class SignInRefusedError(MailbearerError):
     default_code = "MB-S13"
 
     def __init__(self, code: str = "", *, reply: str = "", challenge: str = "", **fields: object) -> None:
-        super().__init__(code, detail=reply, **fields)
+        super().__init__(code, detail=reply, **({"reply": reply} if reply else {}), **fields)
         self.reply = reply
         self.challenge = challenge
 
@@ -179,7 +179,7 @@ class ServerRefusedError(MailbearerError):
     default_code = "MB-S17"
 
     def __init__(self, code: str = "", *, reply: str = "", **fields: object) -> None:
-        super().__init__(code, detail=reply, **fields)
+        super().__init__(code, detail=reply, **({"reply": reply} if reply else {}), **fields)
         self.reply = reply
 
 

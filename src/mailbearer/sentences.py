@@ -207,16 +207,16 @@ S16 nobody: Too many connections at once.
 S17 nobody: Put off by {host}.
   Next try {next_try|in some minutes}. Reply: {reply|none}. Nothing to do.
 S18 nobody: {recipient|A recipient} does not exist.
-  The device was told ({reply|no reason given}). Check the address book of {device|the device}.
+  Reply: {reply|none}. Check the address, or the address book of {device|the device}.
 S19 nobody: The message is too large.
-  It has {size|more}; {provider} takes {limit|less}. Scan with fewer dpi or in parts. The device was told.
+  It has {size|more}; {provider} takes {limit|less}. Scan with fewer dpi or in parts.
 S20 nobody: The account has sent its limit for today.
   {provider} allows {limit|a fixed number of} recipients a day. Waiting mail goes out {resume|within a day}.
 S21 provider-administrator: {provider} has blocked sending for {account}.
   It saw unusual mail. An administrator must lift the block at {portal|the provider's own pages}. Mail is
   held.
 S22 nobody: Not delivered after {days|5} days.
-  Last reply: {reply|none}. {device|The device} was told.
+  Last reply: {reply|none}. Put right what it names, then send it again.
 S23 nobody: Sending through the Secondary Server.
   {primary|The Primary Server} has not answered since {since|a while}. It is tried again every 5 minutes.
 S24 account: Held: no token for {service|SMTP}.
@@ -243,7 +243,7 @@ S32 nobody: The connection to {host} was lost.
 S33 nobody: {host} does not answer within {seconds|the set} seconds.
   The connection is there and nothing came ({when|waiting for an answer}). If it recurs, raise Timeout.
 S34 nobody: {host} refused the message.
-  Reply: {reply|none}. It is not sent again; the device was told.
+  Reply: {reply|none}. It is not sent again.
 S35 nobody: It is not certain whether {host} took the message.
   The connection was lost after the end of the message. It is sent again with the same Message-ID, so a few people may
   get it twice.

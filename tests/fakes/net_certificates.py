@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = datetime.timedelta(days=1)
+GOOD = "Harbour Clinic Test CA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def folder() -> Path:
 
 
 @cache
-def authority(title: str = "Harbour Clinic Test CA") -> Authority:
+def authority(title: str) -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(_name(title)).issuer_name(_name(title))
@@ -60,7 +61,7 @@ def server_context(
     *,
     begins: int = -2,
     ends: int = 20,
-    by: str = "Harbour Clinic Test CA",
+    by: str = GOOD,
 ) -> ssl.SSLContext:
     """Return a server's context; its certificate is for ``name`` (and 127.0.0.1), valid from and to days from now."""
     issuer = authority(by)
@@ -86,4 +87,4 @@ def server_context(
 
 def ca_file() -> str:
     """Return the file of the authority that signs the good certificates."""
-    return authority().ca_file
+    return authority(GOOD).ca_file

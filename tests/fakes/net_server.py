@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import struct
@@ -42,6 +43,11 @@ class Peer:
         """Say nothing any more until the client goes."""
         while await self.reader.read(65536):
             pass
+
+    def cut(self) -> None:
+        """End the connection without TLS's close_notify, as many servers do."""
+        with socket.socket(fileno=os.dup(self.writer.get_extra_info("socket").fileno())) as own:
+            own.shutdown(socket.SHUT_WR)
 
     def drop(self) -> None:
         """End the connection the hard way: RST instead of FIN, no close_notify."""

@@ -14,7 +14,7 @@ from mailbearer.net.connect import connect, open_stream
 from mailbearer.net.resolve import ADDRESSES_MAX, Address, resolve
 from mailbearer.net.route import Route, routes_of
 from tests.fakes.clock import FakeClock
-from tests.fakes.net_certificates import authority, server_context
+from tests.fakes.net_certificates import ca_file, server_context
 from tests.fakes.net_server import Peer, serving
 
 CLOCK = SystemClock()
@@ -104,14 +104,14 @@ async def test_what_the_resolver_says(failure: Exception, code: str) -> None:
 
 async def test_a_name_without_addresses_does_not_exist() -> None:
     with pytest.raises(ConnectError) as caught:
-        await resolve(Route("x.example", 587, TlsMode.OFF), lookup=lambda host, port: [])
+        await resolve(Route("x.example", 587, TlsMode.OFF), lookup=lambda *_: [])
     assert caught.value.code == "MB-S01"
 
 
 async def test_address_families_take_turns() -> None:
     six = [Address(socket.AddressFamily.AF_INET6, (f"2001:db8::{n}", 25, 0, 0)) for n in range(9)]
     four = [address(25, f"192.0.2.{n}") for n in range(2)]
-    found = await resolve(Route("x.example", 25, TlsMode.OFF), lookup=lambda host, port: [*six, *four])
+    found = await resolve(Route("x.example", 25, TlsMode.OFF), lookup=lambda *_: [*six, *four])
     assert found == (six[0], four[0], six[1], four[1], *six[2:6])
     assert len(found) == ADDRESSES_MAX
 
@@ -130,7 +130,7 @@ async def test_localhost_and_numbers_are_found() -> None:
         ("mail.example", -2, 20, "Harbour Clinic Test CA", "MB-S08", "names", "mail.example"),
     ],
 )
-async def test_what_is_wrong_with_a_certificate(  # noqa: PLR0913 - one row of the table
+async def test_what_is_wrong_with_a_certificate(
     name: str, begins: int, ends: int, by: str, code: str, field: str, says: str
 ) -> None:
     async with serving(Peer.stall, server_context(name, begins=begins, ends=ends, by=by)) as server:
@@ -180,7 +180,7 @@ async def test_a_ca_file_that_is_none_is_named() -> None:
 
 def test_routes_go_to_the_first_choice_first() -> None:
     smtp = SmtpSettings(primary_server="a.example", secondary_server="b.example", port=587)
-    found = routes_of(Service(ServiceId("smtp"), "SMTP", (), smtp), authority().ca_file)
+    found = routes_of(Service(ServiceId("smtp"), "SMTP", (), smtp), ca_file())
     assert [(route.host, route.code(3)) for route in found] == [("a.example", "MB-S03"), ("b.example", "MB-S03")]
     pop = PopSettings(server="c.example", port=995, timeout=timedelta(seconds=7))
     (route,) = routes_of(Service(ServiceId("pop.x"), "POP", (), pop))

@@ -6,7 +6,7 @@ import ssl
 from pathlib import Path
 
 from mailbearer.net import tls
-from tests.fakes.net_certificates import authority
+from tests.fakes.net_certificates import ca_file
 
 SOURCES = Path(tls.__file__).parents[1]
 
@@ -33,7 +33,7 @@ def test_old_versions_and_weak_ciphers_are_off() -> None:
 
 def test_a_context_is_made_once_until_its_file_changes(tmp_path: Path) -> None:
     own = tmp_path / "ca.pem"
-    shutil.copy(authority().ca_file, own)
+    shutil.copy(ca_file(), own)
     first = tls.client_context(str(own))
     assert tls.client_context(str(own)) is first
     import os

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers.machine import Machine
 from tests.peers.stack.servers import missing
 from tests.peers.stack.stack import Stack
 
@@ -36,3 +37,11 @@ def stack(_running: Stack) -> Stack:
     """The running provider, without what the test before has set: faults, policy, journal, disabled accounts."""
     _running.reset()
     return _running
+
+
+@pytest.fixture
+def machine(stack: Stack, tmp_path: Path) -> Iterator[Machine]:
+    """A machine with an empty data folder beside the provider."""
+    machine = Machine(tmp_path, stack)
+    yield machine
+    machine.close()

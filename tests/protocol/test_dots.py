@@ -24,7 +24,8 @@ def unstuffed(data: bytes, cuts: list[int]) -> tuple[bytes, bool, bytes]:
 
 
 def normalised(message: bytes) -> bytes:
-    text = re.sub(rb"\r\n|\r|\n", b"\r\n", message)
+    text = re.sub(rb"\r(?!\n)", b" ", message)
+    text = re.sub(rb"\r\n|\n", b"\r\n", text)
     return text if not text or text.endswith(b"\r\n") else text + b"\r\n"
 
 

@@ -2,35 +2,38 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from mailbearer.admin.directory import Directory
-from mailbearer.admin.mail import MailDesk
-from mailbearer.admin.providers import ProviderDesk
 from mailbearer.admin.services import ServiceDesk
 from mailbearer.admin.speech import Arguments, Json, Tell, Who
 from mailbearer.admin.system import SystemDesk
-from mailbearer.admin.tests import TestDesk
 from mailbearer.admin.tokens import TokenDesk
 from mailbearer.admin.views import service_view
 from mailbearer.errors import NotFoundError
 from mailbearer.model.service import Service
 
+if TYPE_CHECKING:
+    from mailbearer.admin.mail import MailDesk
+    from mailbearer.admin.providers import ProviderDesk
+    from mailbearer.admin.tests import TestDesk
+
 Deed: TypeAlias = Callable[[Arguments, Who, Tell], Awaitable[dict[str, Json]]]
 ROWS_MAX = 10_000  # of a listing
+WAITING_DEEDS = frozenset({"token.wait"})  # they only look on: cut off, nothing is lost, and they can be asked again
 
 
 @dataclass(frozen=True, slots=True)
 class Desks:
-    """Where deeds are done."""
+    """Where deeds are done; those that are asked for by a call are built when they are first needed."""
 
     directory: Directory
     services: ServiceDesk
-    providers: ProviderDesk
     tokens: TokenDesk
-    mail: MailDesk
-    tests: TestDesk
     system: SystemDesk
+    providers: "Callable[[], ProviderDesk]"
+    mail: "Callable[[], MailDesk]"
+    tests: "Callable[[], TestDesk]"
 
 
 class Deeds:
@@ -92,7 +95,7 @@ def _service_deeds(desks: Desks) -> dict[str, Deed]:
         "service.set": change,
         "service.add": add,
         "service.remove": lambda a, w, _t: desk.remove(a.text("service"), who=w),
-        "service.test": lambda a, _w, t: desks.tests.run(a.text("service"), t),
+        "service.test": lambda a, _w, t: desks.tests().run(a.text("service"), t),
     }
 
 
@@ -114,28 +117,28 @@ def _token_deeds(desk: TokenDesk) -> dict[str, Deed]:
     }
 
 
-def _provider_deeds(desk: ProviderDesk) -> dict[str, Deed]:
+def _provider_deeds(desk: "Callable[[], ProviderDesk]") -> dict[str, Deed]:
     return {
-        "provider.list": lambda _a, _w, _t: desk.overview(),
-        "provider.show": lambda a, _w, _t: desk.show(a.text("provider")),
-        "provider.set": lambda a, w, _t: desk.set(a.text("provider"), a.mapping("values"), who=w),
-        "provider.add": lambda a, w, _t: desk.add(a.text("provider"), a.mapping("values"), who=w),
-        "provider.remove": lambda a, w, _t: desk.remove(a.text("provider"), who=w),
-        "provider.detect": lambda a, _w, _t: desk.detect(a.text("address")),
+        "provider.list": lambda _a, _w, _t: desk().overview(),
+        "provider.show": lambda a, _w, _t: desk().show(a.text("provider")),
+        "provider.set": lambda a, w, _t: desk().set(a.text("provider"), a.mapping("values"), who=w),
+        "provider.add": lambda a, w, _t: desk().add(a.text("provider"), a.mapping("values"), who=w),
+        "provider.remove": lambda a, w, _t: desk().remove(a.text("provider"), who=w),
+        "provider.detect": lambda a, _w, _t: desk().detect(a.text("address")),
     }
 
 
-def _mail_deeds(desk: MailDesk) -> dict[str, Deed]:
+def _mail_deeds(desk: "Callable[[], MailDesk]") -> dict[str, Deed]:
     return {
-        "send": lambda a, _w, _t: desk.send(a.text("service"), a.text("sender"), a.texts("recipients"), a.content),
-        "queue.list": lambda a, _w, _t: desk.queue(everything=a.flag("all"), limit=_limit(a)),
-        "queue.show": lambda a, w, _t: desk.act("show", a.text("id"), who=w),
-        "queue.retry": lambda a, w, _t: desk.act("retry", a.text("id"), who=w),
-        "queue.hold": lambda a, w, _t: desk.act("hold", a.text("id"), who=w),
-        "queue.cancel": lambda a, w, _t: desk.act("cancel", a.text("id"), who=w),
-        "queue.flush": lambda _a, _w, _t: desk.flush(),
-        "check": lambda a, _w, _t: desk.check(a.text("service")),
-        "received.list": lambda a, _w, _t: desk.received(limit=_limit(a)),
+        "send": lambda a, _w, _t: desk().send(a.text("service"), a.text("sender"), a.texts("recipients"), a.content),
+        "queue.list": lambda a, _w, _t: desk().queue(everything=a.flag("all"), limit=_limit(a)),
+        "queue.show": lambda a, w, _t: desk().act("show", a.text("id"), who=w),
+        "queue.retry": lambda a, w, _t: desk().act("retry", a.text("id"), who=w),
+        "queue.hold": lambda a, w, _t: desk().act("hold", a.text("id"), who=w),
+        "queue.cancel": lambda a, w, _t: desk().act("cancel", a.text("id"), who=w),
+        "queue.flush": lambda _a, _w, _t: desk().flush(),
+        "check": lambda a, _w, _t: desk().check(a.text("service")),
+        "received.list": lambda a, _w, _t: desk().received(limit=_limit(a)),
     }
 
 

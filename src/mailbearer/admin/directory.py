@@ -1,9 +1,12 @@
 """Which provider is meant: the catalogue, the providers added here, and what was registered at each."""
 
+from contextlib import suppress
 from dataclasses import replace
+from difflib import get_close_matches
 
 from mailbearer.errors import NotFoundError
 from mailbearer.model.provider import Provider, Registration
+from mailbearer.observe.log import register
 from mailbearer.providers.catalogue import Catalogue
 from mailbearer.providers.custom import from_json
 from mailbearer.providers.quirks import Quirk
@@ -34,11 +37,16 @@ class Directory:
         Raises:
             NotFoundError: MB-W20, naming those that there are.
         """
-        try:
+        with suppress(NotFoundError):
             known = self._catalogue.get(provider)
-        except NotFoundError:
-            return (await self._whole()).get(provider)
-        return (await self._whole()).get(provider) if Quirk.FILLED_AT_RUN_TIME in known.quirks else known
+            if Quirk.FILLED_AT_RUN_TIME not in known.quirks:
+                return known
+        whole = await self._whole()
+        try:
+            return whole.get(provider)
+        except NotFoundError as error:
+            known_ids = _likely(provider, whole.all())
+            raise NotFoundError("MB-W20", kind="provider", name=provider, known=known_ids) from error
 
     async def registration(self, provider: str) -> Registration:
         """Return what was registered at ``provider``, with its secret opened."""
@@ -46,7 +54,9 @@ class Directory:
         sealed = await self._store.registrations.sealed_secret(provider)
         if sealed is None:
             return registration
-        return replace(registration, client_secret=self._vault.open(sealed, place=secret_place(provider)))
+        secret = self._vault.open(sealed, place=secret_place(provider))
+        register(secret)
+        return replace(registration, client_secret=secret)
 
     async def both(self, provider: str) -> tuple[Provider, Registration]:
         """Return a provider and what was registered there."""
@@ -55,3 +65,10 @@ class Directory:
     async def _whole(self) -> Catalogue:
         added = await self._store.custom_providers.all()
         return self._catalogue.with_custom(tuple(from_json(text) for text in added.values()))
+
+
+def _likely(wanted: str, known: tuple[Provider, ...]) -> str:
+    """Return which ids may have been meant: those that look alike, or the first ones; there are too many for a line."""
+    ids = [each.id for each in known]
+    alike = get_close_matches(wanted.lower(), ids, n=5, cutoff=0.5) or ids[:6]
+    return ", ".join(alike) + ", and more (mailbearer provider list)"

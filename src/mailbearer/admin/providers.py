@@ -1,9 +1,9 @@
 """Deeds on providers: the catalogue, application registrations, providers of one's own, and finding the right one."""
 
-import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from urllib.parse import quote
 
 from mailbearer.admin import fields
 from mailbearer.admin.directory import Directory, secret_place
@@ -44,10 +44,14 @@ _OWN = ("name", "discovery", *_ENDPOINTS, "scopes", "smtp", "pop")
 
 
 class ProviderDesk:
-    """What is registered at providers; a custom provider is stored only after its endpoints were read."""
+    """What is registered at providers; a custom provider is stored only after its endpoints were read.
 
-    def __init__(self, context: Context, directory: Directory) -> None:
+    ``nameserver`` is whom to ask for mail exchangers, the machine's own if left out.
+    """
+
+    def __init__(self, context: Context, directory: Directory, *, nameserver: tuple[str, int] | None = None) -> None:
         self._context = context
+        self._nameserver = nameserver
         self._store = context.store
         self._vault = context.vault
         self._directory = directory
@@ -166,14 +170,22 @@ class ProviderDesk:
         if found := detect_by_domain(address):
             return await self._detected(found, "domain")
         exchangers: tuple[str, ...] = ()
-        with contextlib.suppress(MailbearerError):
-            exchangers = await mail_exchangers(domain, seconds=DNS_SECONDS)
+        asked = "mail exchangers"
+        try:
+            exchangers = await mail_exchangers(domain, seconds=DNS_SECONDS, nameserver=self._nameserver)
+        except MailbearerError as error:
+            asked = f"mail exchangers ({error.message.rstrip('.')})"
         if found := detect_by_mx(exchangers):
-            return await self._detected(found, f"mail exchanger {next(iter(exchangers))}")
+            return await self._detected(found, f"mail exchanger {exchangers[0]}")
         offered = await self._autoconfig(domain, address)
         if offered is not None and (offered.smtp or offered.pop):
             return await self._offered(offered)
-        return {"provider": "", "name": "Nothing was found.", "by": "domain, mail exchangers and autoconfiguration"}
+        return {
+            "provider": "",
+            "name": "Nothing was found.",
+            "by": f"domain, {asked}, autoconfiguration",
+            "servers": {},
+        }
 
     async def _detected(self, identity: str, by: str) -> dict[str, Json]:
         provider = await self._directory.get(identity)
@@ -195,9 +207,13 @@ class ProviderDesk:
 
     async def _autoconfig(self, domain: str, address: str) -> Autoconfig | None:
         """Ask the domain itself (the mail autoconfiguration of Thunderbird and others), over https only."""
+        try:
+            host = domain.encode("idna").decode()
+        except UnicodeError:  # no name that could be looked up
+            return None
         for url in (
-            f"https://autoconfig.{domain}/mail/config-v1.1.xml?emailaddress={address}",
-            f"https://{domain}/.well-known/autoconfig/mail/config-v1.1.xml",
+            f"https://autoconfig.{host}/mail/config-v1.1.xml?emailaddress={quote(address)}",
+            f"https://{host}/.well-known/autoconfig/mail/config-v1.1.xml",
         ):
             try:
                 response = await self._context.http.send(HttpRequest("GET", url))
@@ -221,14 +237,15 @@ class ProviderDesk:
         return Endpoints(issuer, authorization, token, device, revocation, userinfo)
 
     async def _discovered(self, asked: str, ca_file: str) -> Metadata:
-        last: AuthorizationError | None = None
+        problems: list[AuthorizationError] = []
         for url in well_known_urls(asked):
             response = await self._context.http.send(discovery_request(url), ca_file=ca_file)
             try:
                 return parse_metadata(response, asked=asked)
             except AuthorizationError as error:
-                last = error
-        raise last or AuthorizationError("MB-T48", url=asked)
+                problems.append(error)
+        telling = [error for error in problems if error.code == "MB-T47"]  # more than that nothing was at an address
+        raise (telling or problems)[0]
 
     async def _put(self, registration: Registration, *, expected_version: int) -> None:
         secret = registration.client_secret

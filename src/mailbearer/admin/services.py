@@ -22,6 +22,7 @@ from mailbearer.model.service import (
     SmtpSettings,
     TlsMode,
 )
+from mailbearer.observe.log import register
 from mailbearer.providers.hosts import allows, known_hosts
 from mailbearer.tokens.context import Context
 from mailbearer.tokens.remove import delete as delete_token_of
@@ -70,6 +71,7 @@ class ServiceDesk:
         if sealed is None:
             return service
         password = self._vault.open(sealed, place=password_place(service.id))
+        register(password)
         return replace(service, settings=replace(service.settings, password=password))
 
     async def set(self, identity: str, values: Mapping[str, str], *, delete_token: bool, who: Who) -> Service:

@@ -1,5 +1,6 @@
 """Deeds on tokens: plan and begin a sign-in, wait for it, bring a code back, tell, renew, delete."""
 
+from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -7,12 +8,13 @@ from mailbearer.admin.directory import Directory
 from mailbearer.admin.services import ServiceDesk
 from mailbearer.admin.speech import Json, Who
 from mailbearer.admin.views import time_text
-from mailbearer.errors import InvalidInputError
+from mailbearer.errors import ConflictError, InvalidInputError
 from mailbearer.model.grant import Flow
 from mailbearer.model.service import AuthMethod, Service, ServiceId
 from mailbearer.protocol.oauth.metadata import is_loopback
 from mailbearer.providers.flows import advice_on, offered
 from mailbearer.providers.quirks import Quirk
+from mailbearer.store.grants import SealedGrant
 from mailbearer.tokens.context import Context
 from mailbearer.tokens.obtain import SignIns
 from mailbearer.tokens.refresh import Renewals
@@ -50,14 +52,27 @@ class TokenDesk:
         if identity:
             service = await self._services.get(identity)
             return {"tokens": [await self.facts(service.id)]}
+        return {"tokens": [facts_view(each) for each in await self._all()]}
+
+    async def counts(self) -> dict[str, int]:
+        """Return how many services have each token status."""
+        return dict(Counter(each.status.value for each in await self._all()))
+
+    async def _all(self) -> list[TokenFacts]:
         held = {grant.service for grant in await self._context.store.grants.all()}
         services = await self._context.store.services.all()
         shown = [each.id for each in services if each.settings.auth is AuthMethod.OAUTH2 or each.id in held]
-        return {"tokens": [await self.facts(each) for each in shown]}
+        return [await token_facts(self._context, each) for each in shown]
 
     async def plan(self, identity: str, flow: str) -> dict[str, Json]:
-        """Return which way a sign-in would go, and where its browser would come back to."""
+        """Return which way a sign-in would go, and where its browser would come back to.
+
+        Raises:
+            InvalidInputError: MB-W05, no provider is chosen.
+        """
         service = await self._services.get(identity)
+        if not service.settings.provider:
+            raise InvalidInputError("MB-W05", field="Provider", problem="choose one first")
         provider, registration = await self._directory.both(service.settings.provider)
         chosen = _flow(flow) or next((advice.flow for advice in offered(provider)), Flow.CODE)
         own = registration.redirect_uri
@@ -94,9 +109,14 @@ class TokenDesk:
         return await self.facts(grant.service)
 
     async def cancel(self, identity: str, *, who: Who) -> dict[str, Json]:
-        """Give up the sign-in under way."""
+        """Give up the sign-in under way.
+
+        Raises:
+            ConflictError: MB-T52, none is.
+        """
         service = await self._services.get(identity)
-        await self._sign_ins.cancel(service.id, by=who.name)
+        if not await self._sign_ins.cancel(service.id, by=who.name):
+            raise ConflictError("MB-T52", service=service.id)
         await self._audit(who, "token cancel", service, "")
         return await self.facts(identity)
 
@@ -116,15 +136,21 @@ class TokenDesk:
     async def delete(self, identity: str, *, who: Who) -> dict[str, Json]:
         """Delete the token, here and where it can be revoked."""
         service = await self._services.get(identity)
-        existed = await self._context.store.grants.get(service.id) is not None
+        grants = {grant.service: grant for grant in await self._context.store.grants.all()}
+        held = grants.pop(service.id, None)
+        others: list[Json] = [each for each, grant in grants.items() if held is not None and _same_account(held, grant)]
         await self._audit(who, "token delete", service, "")
         revoked = await delete(self._context, service.id, who.name)
-        return {**await self.facts(identity), "existed": existed, "revoked": revoked}
+        return {**await self.facts(identity), "existed": held is not None, "revoked": revoked, "shared_with": others}
 
     async def _audit(self, who: Who, what: str, service: Service, detail: str) -> None:
         await self._context.store.audit.append(
             who=who.name, from_where=who.place, what=what, subject=service.id, detail=detail
         )
+
+
+def _same_account(one: SealedGrant, other: SealedGrant) -> bool:
+    return (one.provider, one.account.casefold()) == (other.provider, other.account.casefold())
 
 
 def facts_view(facts: TokenFacts) -> dict[str, Json]:

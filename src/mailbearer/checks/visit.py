@@ -1,5 +1,6 @@
 """One visit to one mail server: each method is a step, does what real mail would do, and returns what it found."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,7 +57,7 @@ class Subject:
         return self.service.settings.auth is AuthMethod.OAUTH2
 
 
-class Visit:
+class Visit(ABC):
     """The steps that SMTP and POP share; ``SmtpVisit`` and ``PopVisit`` have the others."""
 
     def __init__(self, subject: Subject, route: Route, clock: Clock) -> None:
@@ -100,25 +101,25 @@ class Visit:
             await self.start_tls()
         return _encryption(self._connected, self._clock.now())
 
+    @abstractmethod
     async def greeting(self) -> str:
         """Hear the server's first words."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def capabilities(self) -> str:
         """Hear what the server offers."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def start_tls(self) -> None:
         """Encrypt in the middle of the conversation, and ask again what is offered."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def sign_in(self, access: AccessToken | None) -> str:
         """Sign in as the settings say, with ``access`` where they want a token."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def mailbox(self) -> str:
         """See that the mailbox itself can be used, and say goodbye."""
-        raise NotImplementedError
 
     async def close(self) -> None:
         """End the connection, if there is one."""

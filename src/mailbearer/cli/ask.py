@@ -10,9 +10,10 @@ import click
 
 from mailbearer.admin.speech import Json
 from mailbearer.control.client import ask, connect
-from mailbearer.errors import InvalidInputError
+from mailbearer.errors import ConflictError, InvalidInputError
 
 SOCKET_NAME = "control.sock"
+PASTE_MAX = 64 * 1024  # characters of a pasted address
 
 
 def _nothing(_: dict[str, Json]) -> None:
@@ -46,6 +47,19 @@ def perform(
 
         result = perform_here(folder, deed, arguments or {}, content=content, on_event=on_event)
     return result if isinstance(result, dict) else {}
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask for OK, unless ``yes`` was said already.
+
+    Raises:
+        ConflictError: MB-T53, there is nobody to ask.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConflictError("MB-T53")
+    click.confirm(question, abort=True, err=True)
 
 
 def listed(result: dict[str, Json], name: str) -> list[dict[str, Json]]:

@@ -185,7 +185,8 @@ class _Tour:
     async def _delete(self) -> None:
         for service in ("smtp", "pop.internet-fax"):
             result = await self._do("token.delete", service=service)
-            told = "the provider has revoked it" if result.get("revoked") is True else "deleted here"
+            revoked = "the provider has revoked it"
+            told = revoked if result.get("revoked") is True else "deleted here; the other service uses the account"
             self._show("Token", text(result, "status"), told)
 
     def _show(self, label: str, status: str, detail: str = "") -> None:

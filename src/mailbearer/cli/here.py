@@ -1,7 +1,7 @@
 """Doing a deed in the command itself, when no service runs on the data folder."""
 
 import asyncio
-import getpass
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import BinaryIO
 from mailbearer.admin.speech import Arguments, Json, Who
 from mailbearer.app import open_app
 from mailbearer.config.load import load_config
+from mailbearer.control.people import user_name
 
 CHUNK = 256 * 1024
 
@@ -23,6 +24,7 @@ def perform_here(
     on_event: Callable[[dict[str, Json]], None],
 ) -> Json:
     """Open the store, do ``deed``, close the store."""
+    logging.getLogger("mailbearer").addHandler(logging.NullHandler())  # what went wrong, the command itself tells
     return asyncio.run(_perform(folder, deed, Arguments(arguments, _chunks(content)), on_event))
 
 
@@ -30,7 +32,7 @@ async def _perform(folder: Path, deed: str, arguments: Arguments, on_event: Call
     async def tell(event: dict[str, Json]) -> None:
         on_event(event)
 
-    who = Who(name=_user(), place=f"command line, pid {os.getpid()}")
+    who = Who(name=user_name(), place=f"command line, pid {os.getpid()}")
     async with open_app(folder, load_config(folder)) as app:
         return await app.deeds.perform(deed, arguments, who, tell)
 
@@ -45,10 +47,3 @@ def _chunks(content: tuple[BinaryIO, int] | None) -> AsyncIterator[bytes] | None
             yield chunk
 
     return read()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

@@ -7,7 +7,7 @@ from html import escape
 from mailbearer.errors import StoreError
 
 REQUEST_MAX = 32 * 1024  # octets of a request's head
-WAIT = 5.0  # seconds that a browser gets to send its request
+WAIT = 2.0  # seconds that a browser gets to send its request; many open a connection in advance and say nothing
 _REQUEST = re.compile(rb"GET (/[\x21-\x7e]*) HTTP/1\.[01]\r\n")
 
 

@@ -1,6 +1,7 @@
 """``mailbearer``: the list of commands, each loaded only when it is called, and the exit codes (SPEC 8.1)."""
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 import click
 
 from mailbearer import __version__
-from mailbearer.cli.paint import show_error
+from mailbearer.cli.paint import coloured, show_error
 from mailbearer.errors import AuthorizationUnavailableError, DiskFullError, MailbearerError
 
 EXIT_FAILED = 1
@@ -23,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("init", "init", "Make the data folder and its key."),
     "serve": ("serve", "serve", "Run everything: renewal, courier, poller, web."),
     "service": ("service", "service", "List, show, set, add, remove and test services."),
-    "token": ("token", "token", "Get, show, delete and use tokens."),
+    "token": ("token", "token", "Get, show, use and delete tokens."),
     "provider": ("provider", "provider", "Providers and application registrations."),
     "send": ("send", "send", "Send a message or files."),
     "queue": ("queue", "queue", "The outgoing queue."),
@@ -75,8 +76,15 @@ def mailbearer(ctx: click.Context, data: Path | None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors are told on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our shapes gets question marks, not a fault
+    color = None if coloured() else False
     try:
-        result: object = mailbearer.main(args=list(arguments), prog_name="mailbearer", standalone_mode=False)
+        _refuse_broken(arguments)
+        result: object = mailbearer.main(
+            args=list(arguments), prog_name="mailbearer", standalone_mode=False, color=color
+        )
     except click.exceptions.Abort:
         click.echo("Cancelled. Nothing was changed.", err=True)
         return EXIT_FAILED
@@ -86,10 +94,18 @@ def run(arguments: Sequence[str]) -> int:
     except MailbearerError as error:
         show_error(error)
         return exit_code(error)
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     return result if isinstance(result, int) else 0
+
+
+def _refuse_broken(arguments: Sequence[str]) -> None:
+    for each in arguments:
+        try:
+            each.encode()
+        except UnicodeEncodeError as error:
+            raise click.UsageError(f"{each.encode(errors='backslashreplace').decode()} is not UTF-8") from error
 
 
 def exit_code(error: MailbearerError) -> int:

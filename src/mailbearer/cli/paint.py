@@ -1,7 +1,10 @@
 """How answers look in a terminal: status words with their shapes, tables, facts, errors; ``--json`` for machines."""
 
 import json
+import os
 import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -10,7 +13,6 @@ from unicodedata import east_asian_width
 import click
 
 from mailbearer.admin.speech import Json
-from mailbearer.clock import SystemClock
 from mailbearer.errors import MailbearerError
 
 _LOOKS: Final[Mapping[str, tuple[str, str]]] = {  # word → shape and colour; the word always stands beside the shape
@@ -30,9 +32,9 @@ _LOOKS: Final[Mapping[str, tuple[str, str]]] = {  # word → shape and colour; t
 WIDEST: Final = 60  # columns of one table cell
 
 
-def as_json(value: Json) -> None:
-    """Print ``value`` as JSON."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+def as_json(value: Json, *, lines: bool = False) -> None:
+    """Print ``value`` as JSON; with ``lines`` in one line, where several values follow one another."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=None if lines else 2))
 
 
 def word(status: str) -> str:
@@ -65,9 +67,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under a grey head, each column as wide as its widest cell."""
     cells = [[clean(cell) for cell in row] for row in rows]
     widths = [max(columns(line[each]) for line in [list(head), *cells]) for each in range(len(head))]
+    room = _room(sum(widths[:-1]) + 2 * (len(widths) - 1))
+    cells = [[*row[:-1], clean(row[-1], most=room)] for row in cells]
     click.echo(dim("  ".join(pad(text, width) for text, width in zip(head, widths, strict=True)).rstrip()))
     for row in cells:
         click.echo("  ".join(pad(text, width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _room(taken: int) -> int:
+    """Return how wide the last cell of a row may be: in a terminal what is left of the line, never less than a word."""
+    if not sys.stdout.isatty():
+        return WIDEST
+    return min(WIDEST, max(12, shutil.get_terminal_size((100, 24)).columns - taken))
 
 
 def facts(pairs: Iterable[tuple[str, str]], *, indent: str = "  ") -> None:
@@ -98,11 +109,22 @@ def until(value: Json, *, now: datetime | None = None) -> str:
     """Return how long it is until an ISO time: ``in 14 min``, ``in 3 h``, ``12 min ago``."""
     if not isinstance(value, str) or not value:
         return ""
-    seconds = int((datetime.fromisoformat(value) - (now or SystemClock().now())).total_seconds())
+    seconds = int((datetime.fromisoformat(value) - (now or _now())).total_seconds())
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min"), (1, "s")):
         if abs(seconds) >= size * 2 or size == 1:
             return f"in {seconds // size} {unit}" if seconds >= 0 else f"{-seconds // size} {unit} ago"
     return ""
+
+
+def over(value: Json) -> bool:
+    """Tell whether an ISO time has passed."""
+    return isinstance(value, str) and bool(value) and datetime.fromisoformat(value) < _now()
+
+
+def _now() -> datetime:
+    from mailbearer.clock import SystemClock  # it brings asyncio with it, which most commands do not need
+
+    return SystemClock().now()
 
 
 def size(octets: Json) -> str:
@@ -117,9 +139,32 @@ def size(octets: Json) -> str:
 
 def show_error(error: MailbearerError) -> None:
     """Tell an error on standard error: what happened, why and what to do, the other side's words."""
-    width = min(shutil.get_terminal_size((100, 24)).columns, 110)
-    click.echo(click.style(clean(error.message, most=1000), fg="red", bold=True) + dim(f"  {error.code}"), err=True)
+    colour = None if coloured() else False
+    told = click.style(clean(error.message, most=1000), fg="red", bold=True) + dim(f"  {error.code}")
+    click.echo(told, err=True, color=colour)
     if error.hint:
-        click.echo(click.wrap_text(clean(error.hint, most=2000), width), err=True)
+        click.echo(wrapped(clean(error.hint, most=2000)), err=True, color=colour)
     if error.detail:
-        click.echo(dim(f"Its own words: {clean(error.detail, most=500)}"), err=True)
+        click.echo(dim(f"Its own words: {clean(error.detail, most=500)}"), err=True, color=colour)
+
+
+def coloured() -> bool:
+    """Tell whether colours are wanted: not with NO_COLOR (https://no-color.org), not on a terminal that has none."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def terminal_width() -> int:
+    """Return how many columns a text may take."""
+    return min(shutil.get_terminal_size((100, 24)).columns, 110)
+
+
+def wrapped(text: str, *, indent: str = "", hang: str | None = None) -> str:
+    """Return ``text`` broken into lines at blanks only: names and addresses stay whole."""
+    return textwrap.fill(
+        text,
+        terminal_width(),
+        initial_indent=indent,
+        subsequent_indent=indent if hang is None else hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

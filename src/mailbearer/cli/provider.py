@@ -6,7 +6,7 @@ import click
 
 from mailbearer.admin.speech import Json
 from mailbearer.cli.ask import assignments, held, listed, perform, text
-from mailbearer.cli.paint import as_json, bold, clean, dim, facts, table
+from mailbearer.cli.paint import as_json, bold, clean, dim, facts, table, wrapped
 
 SECRETS = frozenset({"client_secret"})
 
@@ -42,7 +42,7 @@ def list_providers(folder: Path, machine: bool) -> None:
 @click.option("--json", "machine", is_flag=True, help="For machines.")
 @click.pass_obj
 def show_provider(folder: Path, name: str, machine: bool) -> None:
-    """Show one provider: servers, ways to sign in, what to register, what is registered."""
+    """Show one provider and what is registered there."""
     result = perform(folder, "provider.show", {"provider": name})
     if machine:
         as_json(result)
@@ -56,7 +56,11 @@ def show_provider(folder: Path, name: str, machine: bool) -> None:
 @click.option("--json", "machine", is_flag=True, help="For machines.")
 @click.pass_obj
 def set_provider(folder: Path, name: str, values: tuple[str, ...], machine: bool) -> None:
-    """Enter what was registered at a provider: client_id, client_secret (=@FILE or =-), tenant, hosts and more."""
+    """Enter what was registered at a provider.
+
+    Fields: client_id, client_secret (=@FILE or =-), tenant, redirect_uri, hosts (further mail servers), ca_file, and
+    those that `provider show` names as still to enter.
+    """
     arguments: dict[str, Json] = {"provider": name, "values": assignments(values, secrets=SECRETS)}
     result = perform(folder, "provider.set", arguments)
     if machine:
@@ -71,7 +75,10 @@ def set_provider(folder: Path, name: str, values: tuple[str, ...], machine: bool
 @click.option("--json", "machine", is_flag=True, help="For machines.")
 @click.pass_obj
 def add_provider(folder: Path, name: str, values: tuple[str, ...], machine: bool) -> None:
-    """Add a provider of your own: discovery=URL, or authorization_endpoint=, token_endpoint=, device_endpoint= by hand.
+    """Add a provider of your own.
+
+    By its address: discovery=URL. Or by hand: token_endpoint=URL, authorization_endpoint=URL, device_endpoint=URL,
+    issuer=URL, revocation_endpoint=URL, userinfo_endpoint=URL.
 
     Further fields: name, scopes, smtp (host:port:tls), pop (host:port:tls), ca_file, and those of `provider set`.
     """
@@ -87,7 +94,7 @@ def add_provider(folder: Path, name: str, values: tuple[str, ...], machine: bool
 @click.argument("name", metavar="PROVIDER")
 @click.pass_obj
 def remove_provider(folder: Path, name: str) -> None:
-    """Remove a provider of your own, or the registration at one of the catalogue."""
+    """Remove your own provider, or a registration."""
     perform(folder, "provider.remove", {"provider": name})
     click.echo(f"Removed {name}.")
 
@@ -96,15 +103,17 @@ def remove_provider(folder: Path, name: str) -> None:
 @click.argument("address")
 @click.option("--json", "machine", is_flag=True, help="For machines.")
 @click.pass_obj
-def detect(folder: Path, address: str, machine: bool) -> None:
+def detect(folder: Path, address: str, machine: bool) -> int:
     """Find provider and servers of an e-mail address."""
     result = perform(folder, "provider.detect", {"address": address})
+    found_any = bool(text(result, "provider") or held(result, "servers"))
     if machine:
         as_json(result)
-        return
+        return 0 if found_any else 1
     found = dim(f"found by {text(result, 'by')}" if text(result, "provider") else f"tried: {text(result, 'by')}")
     click.echo(f"{bold(text(result, 'provider') or 'unknown')}  {text(result, 'name')}  {found}")
     facts([(protocol.upper(), ", ".join(_words(held(result, "servers"), protocol))) for protocol in ("smtp", "pop")])
+    return 0 if found_any else 1
 
 
 def _words(value: dict[str, Json], name: str) -> list[str]:
@@ -132,6 +141,8 @@ def _show(view: dict[str, Json]) -> None:
     for advice in listed(view, "flow_advice"):
         allowed = advice.get("allowed") is True
         mark = click.style("✓", fg="green") if allowed else click.style("✕", fg="red")
-        click.echo(f"  {mark} {text(advice, 'flow')}  {dim(clean(text(advice, 'warning'), most=300))}")
+        click.echo(f"  {mark} {text(advice, 'flow')}")
+        if warning := text(advice, "warning"):
+            click.echo(dim(wrapped(clean(warning, most=600), indent="    ")))
     for note in _words(view, "notes"):
-        click.echo(click.wrap_text(clean(note, most=600), 100, initial_indent="  · ", subsequent_indent="    "))
+        click.echo(wrapped(clean(note, most=600), indent="  · ", hang="    "))

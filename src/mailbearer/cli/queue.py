@@ -6,7 +6,7 @@ import click
 
 from mailbearer.admin.speech import Json
 from mailbearer.cli.ask import listed, perform, text
-from mailbearer.cli.paint import as_json, bold, clean, dim, facts, moment, size, table, until, word
+from mailbearer.cli.paint import as_json, bold, clean, dim, facts, moment, size, table, until, word, wrapped
 
 
 @click.group()
@@ -59,7 +59,7 @@ def show_message(folder: Path, identity: str, machine: bool) -> None:
     if reason := text(result, "reason"):
         click.echo(f"  {clean(reason, most=400)}{dim('  ' + text(result, 'code'))}")
     if action := text(result, "action"):
-        click.echo(click.wrap_text(clean(action, most=1000), 100, initial_indent="  ", subsequent_indent="  "))
+        click.echo(wrapped(clean(action, most=1000), indent="  "))
     facts(
         [
             ("Service", text(result, "service")),

@@ -48,6 +48,8 @@ def send(
     """
     settings = held(perform(folder, "service.show", {"service": name}), "settings")
     sender = sender or text(settings, "sender_address") or text(settings, "account")
+    if not sender:
+        raise InvalidInputError("MB-W05", field="Sender Address", problem=f"{name} has none yet; set it, or use --from")
     everybody = tuple(Mailbox.read(each) for each in (*to, *cc, *bcc))
     if not everybody:
         raise click.UsageError("name a recipient with --to")

@@ -15,16 +15,19 @@ def serve(folder: Path, json_log: bool) -> None:
     """Run renewal, courier, poller and the web listener until SIGTERM; SIGHUP reads mailbearer.toml again."""
     from mailbearer.app import serve as run_service
     from mailbearer.config.load import load_config
+    from mailbearer.config.schema import Config
     from mailbearer.observe.log import set_up_logging
 
-    config = load_config(folder)
-    set_up_logging(level=config.log.level, json_lines=json_log or config.log.format == "json")
+    def set_up_log(config: Config) -> None:
+        set_up_logging(level=config.log.level, json_lines=json_log or config.log.format == "json")
 
     def ready(address: str) -> None:
         click.echo(f"{bold('mailbearer')} serves {folder}" + (f" {dim('·')} {address}" if address else ""), err=True)
 
+    config = load_config(folder)
+    set_up_log(config)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(run_service(folder, config, on_ready=ready))
+        runner.run(run_service(folder, config, on_ready=ready, on_reload=set_up_log))
 
 
 def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":

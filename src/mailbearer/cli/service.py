@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from mailbearer.admin.speech import Json
-from mailbearer.cli.ask import assignments, held, listed, perform, text
-from mailbearer.cli.paint import as_json, bold, clean, dim, facts, moment, pad, table, word
+from mailbearer.cli.ask import assignments, confirm, held, listed, perform, text
+from mailbearer.cli.paint import as_json, bold, clean, dim, facts, moment, pad, table, word, wrapped
 
 SECRETS = frozenset({"password"})
 
@@ -58,7 +58,9 @@ def show_service(folder: Path, name: str, machine: bool) -> None:
 @click.option("--json", "machine", is_flag=True, help="For machines.")
 @click.pass_obj
 def set_service(folder: Path, name: str, values: tuple[str, ...], delete_token: bool, machine: bool) -> None:
-    """Change fields of a service; choosing a provider fills in what is known.
+    """Change fields of a service.
+
+    Choosing a provider fills in what is known of it: server, port, SSL/TLS.
 
     A password is read from a file or asked for: password=@FILE or password=-
     """
@@ -95,8 +97,7 @@ def add_service(folder: Path, name: str, values: tuple[str, ...], title: str) ->
 @click.pass_obj
 def remove_service(folder: Path, name: str, yes: bool) -> None:
     """Remove a service that was added, with its token."""
-    if not yes:
-        click.confirm(f"Remove {name} and its token?", abort=True, err=True)
+    confirm(f"Remove {name} and its token? OK", yes=yes)
     perform(folder, "service.remove", {"service": name})
     click.echo(f"Removed {name}.")
 
@@ -106,7 +107,10 @@ def remove_service(folder: Path, name: str, yes: bool) -> None:
 @click.option("--json", "machine", is_flag=True, help="For machines.")
 @click.pass_obj
 def test_service(folder: Path, name: str, machine: bool) -> int:
-    """Walk the whole way to the mailbox and tell the verdict of each step. Never sends, fetches or deletes mail."""
+    """Test the connection, step by step.
+
+    Walks the whole way to the mailbox and tells the verdict of each step. Never sends, fetches or deletes mail.
+    """
     result = perform(folder, "service.test", {"service": name}, on_event=_ignore if machine else _show_step)
     if machine:
         as_json(result)
@@ -138,7 +142,7 @@ def _show_verdict(result: dict[str, Json]) -> None:
         return
     click.echo(click.style(f"\n{text(diagnosis, 'text')}", fg="red", bold=True) + dim(f"  {text(diagnosis, 'code')}"))
     if action := text(diagnosis, "action"):
-        click.echo(click.wrap_text(clean(action, most=2000), 100))
+        click.echo(wrapped(clean(action, most=2000)))
     if detail := text(diagnosis, "detail"):
         click.echo(dim(f"Its own words: {clean(detail, most=400)}"))
 
@@ -167,7 +171,7 @@ def show_token(token: dict[str, Json]) -> None:
             f"  {click.style(clean(text(reason, 'text'), most=300), fg='yellow')}{dim('  ' + text(reason, 'code'))}"
         )
         if action := text(reason, "action"):
-            click.echo(click.wrap_text(clean(action, most=1000), 100, initial_indent="  ", subsequent_indent="  "))
+            click.echo(wrapped(clean(action, most=1000), indent="  "))
     facts(
         [
             ("Signed in as", text(token, "account")),

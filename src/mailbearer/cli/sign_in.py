@@ -11,12 +11,13 @@ from typing import Self
 import click
 
 from mailbearer.admin.speech import Json
-from mailbearer.cli.ask import held, perform, served, text
+from mailbearer.cli.ask import PASTE_MAX, held, perform, served, text
 from mailbearer.cli.loopback import Loopback
-from mailbearer.cli.paint import as_json, bold, dim, until
+from mailbearer.cli.paint import as_json, bold, dim, over, show_error, until, wrapped
 from mailbearer.errors import MailbearerError
 
-PASTE_MAX = 64 * 1024  # characters of a pasted address
+PASSED_OVER = frozenset({"MB-T18", "MB-T43"})  # an address that is not ours to take: what is under way goes on
+GONE = frozenset({"MB-W24"})  # the service stopped meanwhile; the sign-in is in the store
 
 
 class SignIn:
@@ -28,6 +29,7 @@ class SignIn:
         self._machine = machine
         self._open_browser = open_browser
         self._loopback: Loopback | None = None
+        self._plan: dict[str, Json] = {}
         self._pending: dict[str, Json] = {}
 
     def __enter__(self) -> Self:
@@ -39,17 +41,20 @@ class SignIn:
         if self._loopback is not None:
             self._loopback.close()
 
+    def plan(self, flow: str) -> None:
+        """See whether a sign-in can begin, and how it would go; nothing happens yet."""
+        self._plan = perform(self._folder, "token.plan", {"service": self._service, "flow": flow})
+
     def begin(self, flow: str, *, replace: bool) -> None:
         """Ask the provider, and show code or link."""
         arguments: dict[str, Json] = {"service": self._service, "flow": flow, "replace": replace}
-        plan = perform(self._folder, "token.plan", arguments)
-        if text(plan, "flow") == "code" and not text(plan, "redirect_uri"):
-            self._loopback = Loopback(text(plan, "loopback_host"))
+        if text(self._plan, "flow") == "code" and not text(self._plan, "redirect_uri"):
+            self._loopback = Loopback(text(self._plan, "loopback_host"))
             arguments["redirect_uri"] = self._loopback.address
         result = perform(self._folder, "token.get", arguments)
         self._pending = held(result, "pending")
         if self._machine:
-            as_json(result)
+            as_json(result, lines=True)
         else:
             self._show()
 
@@ -79,7 +84,7 @@ class SignIn:
                 dim(f"Waiting until you have signed in; the code ends {until(self._pending.get('expires_at'))}."),
                 err=True,
             )
-        return perform(self._folder, "token.wait", {"service": self._service, "id": text(self._pending, "id")})
+        return wait_for_provider(self._folder, self._service)
 
     def _wait_for_browser(self, loopback: Loopback) -> dict[str, Json]:
         """Take what comes first: the browser at the loopback address, an address pasted here, or another surface."""
@@ -90,30 +95,50 @@ class SignIn:
             while True:
                 if elsewhere.done.is_set():
                     return elsewhere.outcome()
+                if over(self._pending.get("expires_at")):
+                    return self._wait_for_provider()
                 for key, _ in selector.select(timeout=0.5):
                     address = loopback.receive() if key.data == "browser" else _pasted(selector)
-                    if address:
-                        return self._hand_in(address, loopback)
+                    if address and (result := self._hand_in(address, loopback)):
+                        return result
 
     def _hand_in(self, address: str, loopback: Loopback) -> dict[str, Json]:
+        """Hand in an address; nothing comes back when it was none of ours, and the right one may still come."""
         try:
             result = perform(self._folder, "token.redirect", {"url": address, "service": self._service})
         except MailbearerError as error:
             loopback.answer(error.message, error.hint)
-            raise
+            if error.code not in PASSED_OVER:
+                raise
+            show_error(error)
+            return {}
         loopback.answer("Signed in.", f"The token for {text(result, 'account')} is retrieved. You may close this page.")
         return result
 
     def _elsewhere(self) -> "_Elsewhere":
-        return _Elsewhere(self._folder, self._service, text(self._pending, "id"))
+        return _Elsewhere(self._folder, self._service)
+
+
+def wait_for_provider(folder: Path, service: str) -> dict[str, Json]:
+    """Wait for the end of the sign-in of ``service``; when the service is stopped meanwhile, go on without it.
+
+    Raises:
+        MailbearerError: the sign-in was refused, ran out, was cancelled, or none is under way.
+    """
+    try:
+        return perform(folder, "token.wait", {"service": service})
+    except MailbearerError as error:
+        if error.code not in GONE:
+            raise
+    return perform(folder, "token.wait", {"service": service})
 
 
 class _Elsewhere:
     """Watches, when a service runs, whether the sign-in ends on another surface meanwhile."""
 
-    def __init__(self, folder: Path, service: str, identity: str) -> None:
+    def __init__(self, folder: Path, service: str) -> None:
         self.done = threading.Event()
-        self._folder, self._service, self._identity = folder, service, identity
+        self._folder, self._service = folder, service
         self._result: dict[str, Json] = {}
         self._error: MailbearerError | None = None
 
@@ -127,7 +152,7 @@ class _Elsewhere:
 
     def _watch(self) -> None:
         try:
-            self._result = perform(self._folder, "token.wait", {"service": self._service, "id": self._identity})
+            self._result = wait_for_provider(self._folder, self._service)
         except MailbearerError as error:
             self._error = error
         self.done.set()
@@ -155,7 +180,7 @@ def _show_code(pending: dict[str, Json]) -> None:
         click.echo(dim("  The QR code opens the page; the code is typed there."))
     warning = text(pending, "warning")
     if warning:
-        click.echo(click.wrap_text(f"! {warning}", 90, initial_indent="  ", subsequent_indent="  "))
+        click.echo(wrapped(f"! {warning}", indent="  ", hang="    "))
 
 
 def _show_link(pending: dict[str, Json], *, own_callback: bool) -> None:

@@ -6,14 +6,13 @@ from pathlib import Path
 import click
 
 from mailbearer.admin.speech import Json
-from mailbearer.cli.ask import held, listed, perform, text
+from mailbearer.cli.ask import PASTE_MAX, confirm, held, listed, perform, served, text
 from mailbearer.cli.paint import as_json, bold, dim, moment, table, until, word
-from mailbearer.errors import ConflictError
 
 
 @click.group()
 def token() -> None:
-    """Get, show, delete and use tokens."""
+    """Get, show, use and delete tokens."""
 
 
 @token.command("get")
@@ -22,7 +21,7 @@ def token() -> None:
     "--flow", type=click.Choice(["device", "code"]), help="Which way to sign in; the provider's first if left out."
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--no-wait", is_flag=True, help="Print code or link and leave; the service goes on waiting.")
+@click.option("--no-wait", is_flag=True, help="Show code or link and leave; the service waits, or `token wait`.")
 @click.option("--again", is_flag=True, help="Give up a sign-in that is under way and start over.")
 @click.option(
     "--open/--no-open", "open_browser", default=False, help="Open the sign-in page in this computer's browser."
@@ -32,36 +31,56 @@ def token() -> None:
 def get_token(
     folder: Path, name: str, flow: str | None, yes: bool, no_wait: bool, again: bool, open_browser: bool, machine: bool
 ) -> int:
-    """Get a token for SERVICE: shows code, link and QR code and waits until somebody has signed in."""
+    """Get a token for SERVICE.
+
+    Shows code, link and QR code, and waits until somebody has signed in.
+    """
     from mailbearer.cli.sign_in import SignIn
 
-    if not (yes or machine):
-        _confirm(folder, name)
-    sign_in = SignIn(folder, name, machine=machine, open_browser=open_browser)
-    with sign_in:
+    with SignIn(folder, name, machine=machine, open_browser=open_browser) as sign_in:
+        sign_in.plan(flow or "")
+        if not (yes or machine):
+            _confirm(folder, name)
         sign_in.begin(flow or "", replace=again)
         if no_wait:
+            if not (machine or served(folder)):
+                click.echo(dim(f"No service runs to wait for it: mailbearer token wait {name}"), err=True)
             return 0
-        result = sign_in.wait()
+        try:
+            result = sign_in.wait()
+        except KeyboardInterrupt:
+            told = f"\nNot waited for any more. Go on: mailbearer token wait {name} · end it: token cancel {name}"
+            click.echo(told, err=True)
+            return 1
+    _tell(result, machine=machine)
+    return 0
+
+
+def _tell(result: dict[str, Json], *, machine: bool) -> None:
     if machine:
-        as_json(result)
+        as_json(result, lines=True)
     else:
         click.echo(f"{word(text(result, 'status'))}  {text(result, 'account')}")
-    return 0
 
 
 def _confirm(folder: Path, name: str) -> None:
     view = perform(folder, "service.show", {"service": name})
-    settings = held(view, "settings")
-    click.echo(
-        f"Get a token for {bold(text(settings, 'account') or '(no account name)')} at {text(view, 'provider_name')}?",
-        err=True,
-    )
+    account = bold(text(held(view, "settings"), "account"))
+    click.echo(f"Get a token for {account} at {text(view, 'provider_name')}?", err=True)
     if text(held(view, "token"), "status") == "Retrieved":
         click.echo(dim("The present token stays in use until the new one is complete."), err=True)
-    if not sys.stdin.isatty():
-        raise ConflictError("MB-T53")
-    click.confirm("OK", abort=True, err=True)
+    confirm("OK", yes=False)
+
+
+@token.command("wait")
+@click.argument("name", metavar="SERVICE")
+@click.option("--json", "machine", is_flag=True, help="For machines.")
+@click.pass_obj
+def token_wait(folder: Path, name: str, machine: bool) -> None:
+    """Wait for the sign-in that is under way."""
+    from mailbearer.cli.sign_in import wait_for_provider
+
+    _tell(wait_for_provider(folder, name), machine=machine)
 
 
 @token.command("status")
@@ -117,15 +136,12 @@ def token_refresh(folder: Path, name: str) -> None:
 @click.option("--json", "machine", is_flag=True, help="For machines; implies --yes.")
 @click.pass_obj
 def token_delete(folder: Path, name: str, yes: bool, machine: bool) -> None:
-    """Delete the token of SERVICE, here and, where it can be revoked, at the provider."""
+    """Delete the token of SERVICE.
+
+    Here, and where it can be revoked also at the provider.
+    """
     if not (yes or machine):
-        if not sys.stdin.isatty():
-            raise ConflictError("MB-T53")
-        click.confirm(
-            f"Delete the token of {name}? What it is used for stops working until a new one is retrieved. OK",
-            abort=True,
-            err=True,
-        )
+        confirm(f"Delete the token of {name}? What it is used for stops until a new one is retrieved. OK", yes=False)
     result = perform(folder, "token.delete", {"service": name})
     if machine:
         as_json(result)
@@ -136,6 +152,9 @@ def token_delete(folder: Path, name: str, yes: bool, machine: bool) -> None:
 def _revocation(result: dict[str, Json]) -> str:
     if result.get("existed") is not True:
         return "There was no token."
+    others = result.get("shared_with")
+    if result.get("revoked") is None and isinstance(others, list) and others:
+        return f"It was not revoked at the provider, because {others[0]} uses the same account."
     match result.get("revoked"):
         case True:
             return "The provider has revoked it."
@@ -146,20 +165,24 @@ def _revocation(result: dict[str, Json]) -> str:
 
 
 @token.command("paste")
-@click.argument("url")
-@click.option("--service", "name", default="", help="The service, when several sign-ins are under way.")
+@click.argument("name", metavar="[SERVICE]", default="")
+@click.option("--json", "machine", is_flag=True, help="For machines.")
 @click.pass_obj
-def token_paste(folder: Path, url: str, name: str) -> None:
-    """Hand in the address of the page that did not load; “-” reads it from standard input."""
-    address = sys.stdin.readline(64 * 1024).strip() if url == "-" else url
-    result = perform(folder, "token.redirect", {"url": address, "service": name})
-    click.echo(f"{word(text(result, 'status'))}  {text(result, 'account')}")
+def token_paste(folder: Path, name: str, machine: bool) -> None:
+    """Hand in the address of the last page.
+
+    It is read from standard input, not from the command line, where others could read the code in it.
+    """
+    if sys.stdin.isatty():
+        click.echo("Paste the whole address of the page that did not load:", err=True)
+    address = sys.stdin.readline(PASTE_MAX).strip()
+    _tell(perform(folder, "token.redirect", {"url": address, "service": name}), machine=machine)
 
 
 @token.command("cancel")
 @click.argument("name", metavar="SERVICE")
 @click.pass_obj
 def token_cancel(folder: Path, name: str) -> None:
-    """Give up the sign-in that is under way; a token that is held stays."""
+    """Give up the sign-in under way; a held token stays."""
     result = perform(folder, "token.cancel", {"service": name})
     click.echo(word(text(result, "status")))

@@ -15,7 +15,10 @@ def vault() -> None:
 @vault.command("rotate")
 @click.pass_obj
 def rotate(folder: Path) -> None:
-    """Make a new key and seal every stored secret anew; only while no service runs."""
+    """Make a new key and seal everything with it.
+
+    Only while no service runs. A crash at any moment leaves a key that opens everything.
+    """
     result = perform(folder, "vault.rotate")
     click.echo(f"{text(result, 'count')} secrets are sealed with the new key {text(result, 'key')}.")
     click.echo("Keep a copy of the key file.")

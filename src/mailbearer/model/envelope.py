@@ -8,17 +8,23 @@ from mailbearer.errors import InvalidInputError
 ADDRESS_MAX = 320  # 64 + @ + 255 octets, RFC 5321 section 4.5.3.1
 RECIPIENTS_MAX = 10_000
 
-# RFC 5321 section 4.1.2, dot-string and quoted-string local parts, UTF-8 allowed (RFC 6531 section 3.3)
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\ud7ff\ue000-\U0010ffff-]+"
-_QUOTED = r'"(?:[ !#-\[\]-~\u0080-\ud7ff\ue000-\U0010ffff]|\\[ -~])*"'
-_LABEL = r"[A-Za-z0-9\u0080-\ud7ff\ue000-\U0010ffff](?:[A-Za-z0-9\u0080-\ud7ff\ue000-\U0010ffff-]*[A-Za-z0-9\u0080-\ud7ff\ue000-\U0010ffff])?"
+# RFC 5321 section 4.1.2, dot-string and quoted-string local parts, UTF-8 allowed (RFC 6531 section 3.3). Said by what
+# may not stand there: sets that name all of Unicode take 30 ms to compile.
+_ATOM = r'[^\x00-\x20\x7f"(),.:;<>@\[\\\]]+'
+_QUOTED = r'"(?:[^\x00-\x1f\x7f"\\]|\\[ -~])*"'
+_END = r"[^\x00-/:-@\[-`{-\x7f]"
+_LABEL = rf"{_END}(?:[^\x00-,./:-@\[-`{{-\x7f]*{_END})?"
 _LITERAL = r"\[[A-Za-z0-9:.-]+\]"
 _ADDRESS = re.compile(rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?:{_LABEL}(?:\.{_LABEL})*|{_LITERAL})")
 
 
 def is_address(text: str) -> bool:
     """Tell whether ``text`` is one bare address with a domain, no longer than ``ADDRESS_MAX`` octets."""
-    return len(text.encode(errors="surrogatepass")) <= ADDRESS_MAX and _ADDRESS.fullmatch(text) is not None
+    try:
+        octets = len(text.encode())
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return octets <= ADDRESS_MAX and _ADDRESS.fullmatch(text) is not None
 
 
 def domain_of(address: str) -> str:

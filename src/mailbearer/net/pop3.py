@@ -72,7 +72,7 @@ class Pop3Session(Session):
         try:
             event = await self._event("waiting for the greeting")
         except RemoteProtocolError as error:
-            said = str(error.fields.get("answer", error.detail))
+            said = str(error.fields.get("greeting", error.detail))
             if said.startswith("-ERR"):
                 raise self._refused(said) from error
             raise ConnectError(self.route.code(5), host=self.route.host, port=self.route.port, greeting=said) from error

@@ -74,7 +74,7 @@ class SmtpSession(Session):
         try:
             event = await self._event("waiting for the greeting")
         except RemoteProtocolError as error:
-            said = error.fields.get("answer", error.detail)
+            said = error.fields.get("greeting", error.detail)
             raise ConnectError(self.route.code(5), host=self.route.host, port=self.route.port, greeting=said) from error
         match event:
             case Greeting(reply=reply) if reply.code == 220:

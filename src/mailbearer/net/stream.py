@@ -84,7 +84,8 @@ class Stream:
 
         Raises:
             RemoteProtocolError: the server has already sent what no TLS server sends (STARTTLS injection).
-            ConnectError: the handshake failed, or the server begins without TLS; the code tells whether the certificate is to blame.
+            ConnectError: the handshake failed, or the server begins without TLS; the code tells whether the certificate
+                is to blame.
         """
         if self._unread():
             self.abort()

@@ -21,7 +21,8 @@ SECRET_MIN: Final = 8  # characters; blotting shorter ones out would only make l
 _ARGUMENT: Final = 4_000  # characters of a message
 
 _NAMES = (
-    "access_token|refresh_token|id_token|client_secret|client_assertion|device_code|code_verifier|password|code|state"
+    "access_token|refresh_token|id_token|client_secret|client_assertion|device_code|code_verifier|password|state"
+    r"|code(?!=MB-)"  # the codes of our own errors may be read
 )
 _VALUE = r"[^\s&;,\"'<>]+"
 _PATTERNS: Final = tuple(

@@ -13,7 +13,7 @@ _PARTS: Final = tuple(_END[:length] for length in range(len(_END) - 1, 0, -1))
 
 
 class DotStuffer:
-    """Turns a message into its wire form: line ends become CR LF, a dot that begins a line is doubled.
+    """Turns a message into its wire form: a lone LF becomes CR LF, a lone CR a blank, a dot that begins a line two.
 
     ``feed`` and then once ``finish``. Of one message ``finish`` and all ``feed`` together give the same bytes wherever
     the message was cut.
@@ -43,15 +43,17 @@ class DotStuffer:
 
     def finish(self) -> bytes:
         """Return the end: the message's own last CR LF when it is missing, then ``.`` CR LF."""
-        last = b"" if self._after_line and not self._held_cr else b"\r\n"
-        return last + b".\r\n"
+        if self._held_cr:
+            return b" \r\n.\r\n"
+        return b".\r\n" if self._after_line else b"\r\n.\r\n"
 
     def _stuffed(self, data: bytes) -> bytes:
         if not data:
             return b""
         pairs = data.count(b"\r\n")
         if pairs != data.count(b"\n") or pairs != data.count(b"\r"):
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+            # a lone LF was meant as a line end; a lone CR as one would turn CR CR LF into an empty line, which ends a header
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\n", b"\r\n")
         first_dot = b"." if self._after_line and data.startswith(b".") else b""
         self._after_line = data.endswith(b"\n")
         return first_dot + data.replace(b"\r\n.", b"\r\n..")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesParser
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeGuard
 
 from mailbearer.receiving import folder
 from mailbearer.receiving.files import place
@@ -99,8 +99,12 @@ def _found(message: "Message[str, str]") -> Iterator[Attachment]:
 
 
 def _inner(part: "Message[str, str]") -> "list[Message[str, str]]":
-    payload = part.get_payload()
-    return [each for each in payload if isinstance(each, Message)] if isinstance(payload, list) else []
+    payload: object = part.get_payload()
+    return [each for each in payload if isinstance(each, Message)] if _is_list(payload) else []
+
+
+def _is_list(value: object) -> "TypeGuard[list[Message[str, str] | str]]":
+    return isinstance(value, list)
 
 
 def _attachment_of(part: "Message[str, str]") -> Attachment | None:

@@ -39,5 +39,5 @@ def hand_over(item: Item, path: Path) -> None:
 
 def _is_there(item: Item, path: Path, name: str) -> bool:
     """Is this very message in the Maildir, new or with flags behind its name."""
-    there = (Path(entry) for part in ("new", "cur") for entry in os.scandir(path / part) if entry.name.startswith(name))
-    return any(map(same_content(item.file), there))
+    there = (entry for part in ("new", "cur") for entry in (path / part).iterdir())
+    return any(entry.name.startswith(name) and same_content(item.file)(entry) for entry in there)

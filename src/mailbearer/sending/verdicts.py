@@ -109,7 +109,8 @@ def after_delivery(
             return after_failure(message, fate, now=now, draw=draw)
     for outcome in recipients:
         if outcome.state is RecipientState.REFUSED:
-            return after_failure(message, Fate(Turn.FAIL, "MB-S18", outcome.reply), now=now, draw=draw)
+            refusal = Fate(Turn.FAIL, _code_of_refusal(outcome.reply, provider), outcome.reply)
+            return after_failure(message, refusal, now=now, draw=draw)
     accepted = MessageState.ACCEPTED
     reply = recipients[-1].reply
     return replace(message, state=accepted, attempts=message.attempts + 1, code="", reply=reply, next_try=None)
@@ -118,6 +119,13 @@ def after_delivery(
 def waiting_recipients(message: QueuedMessage) -> tuple[str, ...]:
     """Return the recipients that have not been answered for yet."""
     return tuple(each.address for each in message.recipients if each.state is RecipientState.WAITING)
+
+
+def _code_of_refusal(reply: str, provider: Provider | None) -> str:
+    """Return why a recipient was refused: not always because there is no such mailbox (RFC 3463 X.1.1)."""
+    if provider is None:
+        return "MB-S18" if " 5.1." in reply[:8] else "MB-S34"
+    return read_mail_refusal("smtp", reply, "", provider=provider, fresh=False).code
 
 
 def _limit_used_up(outcome: RecipientOutcome, provider: Provider | None) -> Verdict | None:

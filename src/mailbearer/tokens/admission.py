@@ -76,9 +76,9 @@ async def admitted(
 
 def as_error(verdict: Verdict, refused: SignInRefusedError) -> MailbearerError:
     """Return ``refused`` with the code and the fields of what it means."""
-    return SignInRefusedError(
-        verdict.code, reply=refused.reply, challenge=refused.challenge, **{**refused.fields, **verdict.fields}
-    )
+    meant = SignInRefusedError(verdict.code, reply=refused.reply, challenge=refused.challenge)
+    meant.fields.update({**refused.fields, **verdict.fields})  # not as arguments: ``reply`` is a field too
+    return meant
 
 
 def layer_of(service: Service) -> Layer:

@@ -1,6 +1,7 @@
 """The server under the site: uvicorn inside our own loop, on a socket that we bind, with our own signals."""
 
 import asyncio
+import errno
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.applications import Starlette
 
-from mailbearer.errors import StoreError
+from mailbearer.errors import InvalidInputError, StoreError
 
 BACKLOG = 128
 GRACE = 5  # seconds that open requests get at the end
@@ -33,6 +34,7 @@ class WebListener:
                 log_config=None,
                 access_log=False,
                 lifespan="off",
+                ws="none",
                 server_header=False,
                 timeout_graceful_shutdown=GRACE,
                 h11_max_incomplete_event_size=32 * 1024,
@@ -71,5 +73,8 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise StoreError("MB-G08", port=port) from error
+        if error.errno == errno.EADDRINUSE:
+            raise StoreError("MB-G08", port=port) from error
+        problem = f"{host}:{port} cannot be listened on ({error.strerror or 'no address'})"
+        raise InvalidInputError("MB-W05", field="[web] address", problem=problem) from error
     return listener

@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -33,8 +32,8 @@ class Windows:
     """What the listener may look at and hand in: ready or not, the metrics, and a browser that comes back."""
 
     ready: Callable[[], Awaitable[str]]  # empty: ready; else what is missing
-    metrics: Callable[[], bytes]
-    come_back: Callable[[str], Awaitable[str]]  # the callback's whole address → the account that signed in
+    metrics: Callable[[], Awaitable[bytes]]
+    come_back: Callable[[str], Awaitable[str]]  # the callback's query, with its “?” → the account that signed in
 
 
 def build_site(windows: Windows) -> Starlette:
@@ -52,13 +51,14 @@ def build_site(windows: Windows) -> Starlette:
         )
 
     async def metrics(_: Request) -> Response:
-        return Response(windows.metrics(), headers={"Content-Type": METRICS_TYPE, "Cache-Control": "no-store"})
+        return Response(await windows.metrics(), headers={"Content-Type": METRICS_TYPE, "Cache-Control": "no-store"})
 
     async def callback(request: Request) -> Response:
-        if len(urlsplit(str(request.url)).query) > QUERY_MAX:
+        query = request.scope["query_string"].decode("latin-1")  # never the address: its host is what the asker says
+        if len(query) > QUERY_MAX:
             return page("This address is too long.", "Start the sign-in again.", status=414)
         try:
-            account = await windows.come_back(str(request.url))
+            account = await windows.come_back(f"?{query}")
         except MailbearerError as error:
             return page(error.message, error.hint, code=error.code, status=400)
         return page("Signed in.", f"The token for {account} is retrieved. You may close this page.")

@@ -257,7 +257,10 @@ def _node() -> Path:
 
 def _clients() -> Iterator[Client]:
     loopback = tuple(f"http://{host}{path}" for host in ("127.0.0.1", "localhost") for path in ("/", "/callback"))
-    fixed = ("http://127.0.0.1:8080/oauth/callback", "http://localhost:8080/oauth/callback")
+    fixed = tuple(
+        f"{origin}/oauth/callback"
+        for origin in ("http://127.0.0.1:8080", "http://localhost:8080", "https://mailbearer.test.example")
+    )
     yield Client("device-public", "", ())
     yield Client("device-secret", secrets.token_urlsafe(18), ())  # as Google's "TVs and limited input devices"
     yield Client("native-public", "", loopback)  # code + PKCE on any loopback port (RFC 8252), and the device grant
