@@ -110,7 +110,7 @@ def test_zero_is_a_value() -> None:
 def test_an_unknown_code_reads_as_an_internal_error() -> None:
     assert what("MB-X77", {}) == what("MB-W08", {})
     assert actor("MB-X77") == "administrator"
-    assert fields_of("MB-X77") == ("reference",)
+    assert fields_of("MB-X77") == ()
 
 
 @pytest.mark.parametrize("number", sentences.POP_FROM_SMTP)

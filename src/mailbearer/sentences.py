@@ -317,9 +317,9 @@ W06 administrator: {person|Somebody else} changed {name|these settings} {when|me
 W07 nobody: No contact with the machine since {since|a while}.
   What you see may be out of date. It reconnects by itself.
 W08 administrator: Something went wrong here.
-  Nothing was changed. Reference {reference|and details} is in the log.
+  Nothing was changed. What it was is in the log.
 W09 administrator: This is not the setup code.
-  It is in the terminal of the installation, on the panel, and by `mailbearer setup-code`.
+  It is in the terminal of the installation and on the panel.
 W10 administrator: The passphrase does not open this file.
   Nothing was changed. It cannot be recovered.
 W11 administrator: This file is from version {found|newer}; here is {here|an older one}.

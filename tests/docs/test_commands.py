@@ -11,7 +11,6 @@ from tests.docs.reading import DOCS, PAGES, code_of, name_of, text_of
 
 CALL = re.compile(r"(?<![\w/.-])(?<!-u )mailbearer((?: --data \S+)?) ([a-z][a-z-]*)\b([^|)]*)")
 GLOBAL = {"--help", "--version", "--data"}
-LATER = {"setup-code"}  # named by the sentence of a code that no part of this version raises (MB-W09)
 
 
 def command(name: str) -> click.Command:
@@ -38,7 +37,7 @@ GROUPS = {words[0] for words in LEAVES if len(words) > 1}
 
 def calls(page: Path) -> list[tuple[str, str]]:
     """Return the first word and the rest of everything on ``page`` that is a call of the program."""
-    return [(first, rest) for code in code_of(page) for _, first, rest in CALL.findall(code) if first not in LATER]
+    return [(first, rest) for code in code_of(page) for _, first, rest in CALL.findall(code)]
 
 
 def words_of(first: str, rest: str) -> tuple[str, ...]:

@@ -149,7 +149,8 @@ class ServiceDesk:
             case SmtpSettings() as smtp:
                 filled = await self._filled(ServiceKind.SMTP, smtp, values)
                 changed = fields.apply(fields.SMTP_FIELDS, filled, values, kind=f"Service {service.id}")
-                if not changed.sender_address and is_address(changed.account):
+                own = changed.sender_address in {"", smtp.account} and "sender_address" not in values
+                if own and is_address(changed.account):  # it was filled in from the account, and follows it
                     return replace(changed, sender_address=changed.account)
                 return changed
             case PopSettings() as pop:

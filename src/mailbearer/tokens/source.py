@@ -119,21 +119,25 @@ class TokenSource:
 
     async def _look_up(self, service: ServiceId) -> _Held:
         seen = self._changes
-        grant = await self._usable_grant(service)
+        grant = await self._grant(service)
         now = self._context.clock.now()
         if schedule.next_due(facts_of(grant), now, schedule.draw_for(service, grant.version)) <= now:
-            grant = await self._renewed(grant)
-        elif now >= _last_use(grant):
+            grant = await self._renewed(grant)  # an Invalid one too, every hour: a lifted block heals by itself
+        elif grant.invalid is not None or now >= _last_use(grant):
             raise reasons.unavailable(grant)
         held = self._hold(grant)
         if seen == self._changes:
             self._held[service] = held
         return held
 
-    async def _usable_grant(self, service: ServiceId) -> Grant:
+    async def _grant(self, service: ServiceId) -> Grant:
         grant = await self._book.grant(service)
         if grant is None:
             raise TokenUnavailableError("MB-T54", service=service)
+        return grant
+
+    async def _usable_grant(self, service: ServiceId) -> Grant:
+        grant = await self._grant(service)
         if grant.invalid is not None:
             raise reasons.unavailable(grant)
         return grant
