@@ -2,11 +2,11 @@
 
 import sys
 
+from mailbearer.cli.main import run
+
 
 def main() -> None:
-    """Run the command line; imports as little as the command needs."""
-    from mailbearer.cli.main import run
-
+    """Run the command line."""
     sys.exit(run(sys.argv[1:]))
 
 

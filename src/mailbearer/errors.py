@@ -218,7 +218,7 @@ class VaultError(MailbearerError):
 class ReportedError(MailbearerError):
     """What the running service reported to a command; its sentences were made there."""
 
-    def __init__(self, code: str, *, message: str, hint: str, actor: str, detail: str, permanent: bool) -> None:  # noqa: PLR0913 - the six parts of a report
+    def __init__(self, code: str, *, message: str, hint: str, actor: str, detail: str, permanent: bool) -> None:
         super().__init__(code, detail=detail, message=message, hint=hint, actor=actor)
         self.permanent = permanent
 

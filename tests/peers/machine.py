@@ -1,4 +1,4 @@
-"""One installation of Mailbearer, used from outside: the real command and the real service, in processes of their own."""
+"""One installation of Mailbearer, used from outside: the real command and service, in processes of their own."""
 
 import asyncio
 import contextlib
@@ -288,18 +288,19 @@ class Machine:
         ) as connection:
             yield connection
 
-    def sql(self, statement: str) -> None:
+    def sql(self, statement: str, *values: object) -> None:
         """Change the database from outside."""
         with self.database() as connection:
-            connection.execute(statement)
+            connection.execute(statement, values)
 
     def let_pass(self, seconds: int, service: str = "smtp") -> None:
         """Let ``seconds`` pass for the token of ``service``, by moving its times back; pauses are over then."""
-        micro = seconds * 1_000_000
         self.sql(
-            f"UPDATE grants SET refreshed_at = refreshed_at - {micro}, obtained_at = obtained_at - {micro}, "  # noqa: S608 - ours
-            f"access_expires_at = access_expires_at - {micro}, "
-            f"next_try = CASE WHEN next_try IS NULL THEN NULL ELSE 1 END WHERE service = '{service}'"
+            "UPDATE grants SET refreshed_at = refreshed_at - ?1, obtained_at = obtained_at - ?1, "
+            "access_expires_at = access_expires_at - ?1, "
+            "next_try = CASE WHEN next_try IS NULL THEN NULL ELSE 1 END WHERE service = ?2",
+            seconds * 1_000_000,
+            service,
         )
 
 

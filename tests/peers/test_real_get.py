@@ -92,7 +92,7 @@ def test_address_is_pasted_later_by_a_command_of_its_own(stack: Stack, machine: 
     getting = machine.start("token", "get", "smtp", "--flow", "code", "--yes", "--no-wait")
     url = shown(getting, LINK)
     assert machine.end(getting).code == 0
-    done = machine.run("token", "paste", "-", text=stack.sign_in(url, ACCOUNT) + "\n")
+    done = machine.run("token", "paste", text=stack.sign_in(url, ACCOUNT) + "\n")
     assert f"Retrieved  {ACCOUNT}" in done.out
 
 
@@ -141,10 +141,10 @@ def test_answer_of_another_sign_in_is_refused_and_the_sign_in_goes_on(stack: Sta
     assert machine.end(getting).code == 0
     good = stack.sign_in(url, ACCOUNT)
     forged = re.sub("state=[^&]*", "state=forged", good)
-    assert "MB-T43" in machine.run("token", "paste", "-", "--service", "smtp", text=forged, code=1).err
+    assert "MB-T43" in machine.run("token", "paste", "smtp", text=forged, code=1).err
     foreign = re.sub("iss=[^&]*", "iss=https%3A%2F%2Fevil.example", good)
-    assert "MB-T43" in machine.run("token", "paste", "-", text=foreign, code=1).err
-    machine.run("token", "paste", "-", text=good)
+    assert "MB-T43" in machine.run("token", "paste", text=foreign, code=1).err
+    machine.run("token", "paste", text=good)
 
 
 def test_discovery_without_trust_in_the_authority_says_so_and_stores_nothing(machine: Machine) -> None:
@@ -170,3 +170,15 @@ def test_two_services_of_one_account_get_tokens_of_their_own(stack: Stack, machi
     assert machine.status("pop.email-print")["status"] == "Not Retrieved"
     assert held(machine.ask("service", "show", "smtp"), "settings")["account"] == ACCOUNT
     assert text(machine.status("pop.internet-fax"), "status") == "Retrieved"
+
+
+def test_registered_address_of_this_machine_is_used_as_it_is(stack: Stack, machine: Machine) -> None:
+    """A web application is registered with one exact address, also where that is this machine's own."""
+    callback = "http://127.0.0.1:8080/oauth/callback"
+    enter(machine, "web-app", f"redirect_uri={callback}")
+    with machine.serving() as service:
+        getting = machine.start("token", "get", "smtp", "--flow", "code", "--yes")
+        back = stack.sign_in(shown(getting, LINK), ACCOUNT)
+        assert back.startswith(callback)
+        assert visit(back.replace("http://127.0.0.1:8080", service.address))[0] == 200
+        assert machine.end(getting).code == 0

@@ -24,7 +24,7 @@ def renewals(stack: Stack) -> list[Entry]:
 
 
 def test_short_lived_token_is_renewed_and_rotated_while_nothing_flows(stack: Stack, machine: Machine) -> None:
-    stack.policy(accessTokenTTL=3)
+    stack.policy(accessTokenTTL=2)
     machine.get_token("smtp")
     first = machine.held_tokens()
     with machine.serving():
@@ -215,7 +215,9 @@ def test_wrong_client_secret_is_told_beside_the_status(stack: Stack, machine: Ma
 def test_broken_introspection_holds_the_mail_and_heals(stack: Stack, machine: Machine) -> None:
     """Postfix cannot tell it from a refused token (535 without a challenge), Dovecot's POP3 can ([SYS/TEMP])."""
     folder = machine.home / "folder"
-    machine.run("service", "set", "pop.internet-fax", "provider=acme", f"account={ACCOUNT}", f"destinations=folder:{folder}")
+    machine.run(
+        "service", "set", "pop.internet-fax", "provider=acme", f"account={ACCOUNT}", f"destinations=folder:{folder}"
+    )
     machine.get_token("smtp", "pop.internet-fax")
     for service in ("smtp", "pop.internet-fax"):
         machine.let_pass(120, service)

@@ -1,11 +1,11 @@
 """Mail over real servers: Postfix takes it, Dovecot gives it back, TLS and sign-in as each of them wants it."""
 
-import hashlib
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 import pytest
 
+from mailbearer.admin.speech import Json
 from tests.peers.machine import ACCOUNT, FAX, Machine, listed, text
 from tests.peers.stack.stack import Stack
 
@@ -24,8 +24,9 @@ def ready(machine: Machine) -> Machine:
 def only(machine: Machine, mechanism: str) -> None:
     """Let the provider's entry name one mechanism, as that of a provider which offers no other."""
     machine.sql(
-        "UPDATE custom_providers SET body = json_set(body, '$.sasl', "
-        f"json_object('smtp', json_array('{mechanism}'), 'pop', json_array('{mechanism}')))"
+        "UPDATE custom_providers SET "
+        "body = json_set(body, '$.sasl', json_object('smtp', json_array(?1), 'pop', json_array(?1)))",
+        mechanism,
     )
 
 
@@ -35,86 +36,79 @@ def read(content: bytes) -> EmailMessage:
     return message
 
 
-def steps(report: dict[str, object]) -> dict[str, object]:
-    return {text(step, "name"): step["ok"] for step in listed(report, "steps")}  # type: ignore[arg-type]
+def steps(report: dict[str, Json]) -> dict[str, Json]:
+    return {text(step, "name"): step["ok"] for step in listed(report, "steps")}
 
 
-@pytest.mark.parametrize(("port", "tls"), [("smtp", "starttls"), ("smtps", "tls"), ("submission", "starttls")])
-def test_connection_test_of_sending_is_green(stack: Stack, machine: Machine, port: str, tls: str) -> None:
-    machine.set_up("smtp", port=str(getattr(stack.ports, port)), tls=tls)
-    machine.get_token("smtp")
-    report = machine.ask("service", "test", "smtp")
-    assert report["ok"] is True, report
-    assert steps(report) == dict.fromkeys(STEPS, True)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("service", "ports"),
+    [
+        ("smtp", {"smtp": "starttls", "smtps": "tls", "submission": "starttls"}),
+        ("pop.internet-fax", {"pop3": "starttls", "pop3s": "tls"}),
+    ],
+)
+def test_connection_test_is_green(stack: Stack, machine: Machine, service: str, ports: dict[str, str]) -> None:
+    machine.set_up(service)
+    machine.get_token(service)
+    for port, tls in ports.items():
+        machine.run("service", "set", service, f"port={getattr(stack.ports, port)}", f"tls={tls}")
+        report = machine.ask("service", "test", service)
+        assert report["ok"] is True, report
+        assert steps(report) == dict.fromkeys(STEPS, True)
 
 
-@pytest.mark.parametrize(("port", "tls"), [("pop3", "starttls"), ("pop3s", "tls")])
-def test_connection_test_of_receiving_is_green(stack: Stack, machine: Machine, port: str, tls: str) -> None:
-    machine.set_up("pop.internet-fax", port=str(getattr(stack.ports, port)), tls=tls)
-    machine.get_token("pop.internet-fax")
-    report = machine.ask("service", "test", "pop.internet-fax")
-    assert report["ok"] is True, report
-    assert steps(report) == dict.fromkeys(STEPS, True)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
 @pytest.mark.parametrize(("port", "tls"), [("smtp", "starttls"), ("smtps", "tls")])
-def test_scan_goes_out_as_it_is(stack: Stack, ready: Machine, port: str, tls: str, mechanism: str) -> None:
-    only(ready, mechanism)
+def test_scan_goes_out_as_it_is(stack: Stack, ready: Machine, port: str, tls: str) -> None:
     ready.run("service", "set", "smtp", f"port={getattr(stack.ports, port)}", f"tls={tls}", "sender_name=Köpierer")
     scan = ready.home / "größe 1.pdf"
     scan.write_bytes(PDF)
-    reader = f"reader-{port}-{mechanism.lower()}@test.example"
-    sent = ready.ask("send", str(scan), "--to", reader, "--bcc", "hidden@test.example", "-s", "Prüfung", "-b", ".x\n")
-    assert (sent["state"], sent["code"]) == ("Accepted", ""), sent
-    (content,) = stack.wait_for_mail(reader)
-    arrived = read(content)
-    (part,) = arrived.iter_attachments()
-    assert (arrived["Subject"], part.get_filename()) == ("Prüfung", "größe 1.pdf")
-    assert hashlib.sha256(part.get_payload(decode=True)).digest() == hashlib.sha256(PDF).digest()  # type: ignore[arg-type]
-    assert arrived["From"] == f"Köpierer <{ACCOUNT}>"
-    assert b"hidden" not in content
-    assert f"(Authenticated sender: {ACCOUNT})".encode() in content
-    signed_in = [line for line in stack.servers.logs("postfix").splitlines() if f"sasl_method={mechanism}" in line]
-    assert signed_in
+    for mechanism in ("XOAUTH2", "OAUTHBEARER"):
+        only(ready, mechanism)
+        reader = f"reader-{port}-{mechanism.lower()}@test.example"
+        words = ("--to", reader, "--bcc", f"b-{reader}", "-s", "Prüfung", "-b", ".x\n")
+        sent = ready.ask("send", str(scan), *words)
+        assert (sent["state"], sent["code"]) == ("Accepted", ""), sent
+        (content,) = stack.wait_for_mail(reader)
+        arrived = read(content)
+        (part,) = arrived.iter_attachments()
+        assert (arrived["Subject"], part.get_filename()) == ("Prüfung", "größe 1.pdf")
+        assert (arrived["From"], part.get_content()) == (f"Köpierer <{ACCOUNT}>", PDF)
+        assert f"b-{reader}".encode() not in content
+        assert f"(Authenticated sender: {ACCOUNT})".encode() in content
 
 
-@pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
 @pytest.mark.parametrize(("port", "tls"), [("pop3", "starttls"), ("pop3s", "tls")])
-def test_fax_is_filed_everywhere_and_deleted(
-    stack: Stack, machine: Machine, port: str, tls: str, mechanism: str
-) -> None:
-    account = f"fax-{port}-{mechanism.lower()}@test.example"
-    maildir, folder, files = (machine.home / name for name in ("maildir", "folder", "files"))
-    places = f"maildir:{maildir},folder:{folder},attachments:{files}"
-    machine.set_up(
-        "pop.internet-fax", account=account, port=str(getattr(stack.ports, port)), tls=tls, destinations=places
-    )
+def test_fax_is_filed_everywhere_and_deleted(stack: Stack, machine: Machine, port: str, tls: str) -> None:
+    account = f"fax-{port}@test.example"
+    places = {name: machine.home / name for name in ("maildir", "folder", "attachments")}
+    values = {
+        "port": str(getattr(stack.ports, port)),
+        "tls": tls,
+        "destinations": ",".join(f"{name}:{path}" for name, path in places.items()),
+    }
+    machine.set_up("pop.internet-fax", account=account, **values)
     machine.get_token("pop.internet-fax", account=account)
-    only(machine, mechanism)
     message = EmailMessage()
     message["From"], message["Subject"], message["Message-ID"] = "outside@elsewhere.example", "Fax", "<1@elsewhere>"
     message.set_content(".first line\n..\n")
     message.add_attachment(PDF, maintype="application", subtype="pdf", filename="../fax.pdf")
-    stack.deliver(account, message.as_bytes(policy=policy.SMTP))
-    stored = stack.wait_for_mail(account)
-    assert machine.ask("check", "pop.internet-fax") == {"handed_over": 1, "deleted": 1, "left": 0, "problems": []}
-    (kept,) = (maildir / "new").iterdir()
-    assert b"\r\n".join(kept.read_bytes().splitlines()) + b"\r\n" == stored[0]
-    (eml,) = folder.iterdir()
-    assert eml.read_bytes() == stored[0]
-    (pdf,) = files.iterdir()
-    assert (pdf.read_bytes(), pdf.parent) == (PDF, files)
-    assert stack.mailbox(account) == []
+    for count, mechanism in enumerate(("XOAUTH2", "OAUTHBEARER"), 1):
+        only(machine, mechanism)
+        stack.deliver(account, message.as_bytes(policy=policy.SMTP))
+        (stored,) = stack.wait_for_mail(account)
+        assert machine.ask("check", "pop.internet-fax") == {"handed_over": 1, "deleted": 1, "left": 0, "problems": []}
+        assert stack.mailbox(account) == []
+        kept = [file.read_bytes() for file in (places["maildir"] / "new").iterdir()]
+        assert stored in [b"\r\n".join(content.splitlines()) + b"\r\n" for content in kept]
+        assert stored in [file.read_bytes() for file in places["folder"].iterdir()]
+        assert [file.read_bytes() for file in places["attachments"].iterdir()] == [PDF] * count
     assert machine.ask("check", "pop.internet-fax")["handed_over"] == 0
 
 
 def test_mail_that_is_left_is_fetched_once(stack: Stack, machine: Machine) -> None:
     account = "left@test.example"
     folder = machine.home / "folder"
-    machine.set_up(
-        "pop.email-print", account=account, after_receiving="leave", destinations=f"folder:{folder}"
-    )
+    machine.set_up("pop.email-print", account=account, after_receiving="leave", destinations=f"folder:{folder}")
     machine.get_token("pop.email-print", account=account)
     for number in range(3):
         stack.deliver(account, b"From: a@b.example\r\nSubject: %d\r\n\r\nx\r\n" % number)
@@ -127,28 +121,21 @@ def test_mail_that_is_left_is_fetched_once(stack: Stack, machine: Machine) -> No
     assert stack.mailbox(account) == []
 
 
-@pytest.mark.parametrize(
-    ("recipient", "state", "code"),
-    [
+def test_refused_recipient_puts_the_message_where_it_belongs(ready: Machine) -> None:
+    ready.sql("UPDATE custom_providers SET body = json_set(body, '$.family', 'google')")  # whose words these are
+    for recipient, state, code in (
         ("tempfail", "Retrying", "MB-S17"),
         ("throttle", "Retrying", "MB-S17"),
         ("overquota", "Failed", "MB-S34"),
         ("permfail", "Failed", "MB-S18"),
         ("ratelimit", "Held", "MB-S20"),
-    ],
-)
-def test_refused_recipient_puts_the_message_where_it_belongs(
-    ready: Machine, recipient: str, state: str, code: str
-) -> None:
-    ready.sql("UPDATE custom_providers SET body = json_set(body, '$.family', 'google')")  # whose words these are
-    failed = state == "Failed"
-    sent = ready.ask("send", "--to", f"{recipient}@test.example", "-b", "x", code=1 if failed else 0)
-    assert (sent["state"], sent["code"]) == (state, code), sent
-    assert text(sent, "reply")[:3].isdigit()
-    assert text(sent, "reason")
-    if not failed:
-        (waiting,) = listed(ready.ask("queue", "list"), "messages")
-        assert waiting["id"] == sent["id"]
+    ):
+        sent = ready.ask("send", "--to", f"{recipient}@test.example", "-b", "x", code=1 if state == "Failed" else 0)
+        assert (sent["state"], sent["code"]) == (state, code), sent
+        assert text(sent, "reply")[:3].isdigit()
+        assert text(sent, "reason")
+    waiting = listed(ready.ask("queue", "list"), "messages")
+    assert [each["state"] for each in waiting] == ["Retrying", "Retrying", "Held"]
 
 
 def test_refused_recipient_keeps_nobody_else_from_the_mail(stack: Stack, ready: Machine) -> None:
@@ -174,7 +161,7 @@ def test_token_is_never_shown_to_a_server_with_another_certificate(stack: Stack,
     sent = ready.ask("send", "--to", FAX, "-b", "x")
     assert (sent["state"], sent["code"]) == ("Retrying", "MB-S08"), sent
     report = ready.ask("service", "test", "smtp", code=1)
-    assert steps(report)["TLS"] is False  # type: ignore[arg-type]
+    assert steps(report)["TLS"] is False
     assert "wrong.example" in str(report["diagnosis"])
     assert stack.journal("/token/introspection") == []
     assert ready.status()["status"] == "Retrieved"
@@ -213,9 +200,7 @@ def test_password_still_works_where_a_provider_wants_one(stack: Stack, machine: 
 def test_service_sends_and_receives_by_itself(stack: Stack, machine: Machine) -> None:
     account = "itself@test.example"
     folder = machine.home / "folder"
-    machine.set_up(
-        "smtp", "pop.internet-fax", account=account
-    )
+    machine.set_up("smtp", "pop.internet-fax", account=account)
     machine.get_token("smtp", "pop.internet-fax", account=account)
     machine.run("service", "set", "pop.internet-fax", f"destinations=folder:{folder}", "check_interval=10s")
     with machine.serving():

@@ -10,7 +10,7 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from mailbearer.clock import SystemClock
-from mailbearer.store.grants import SealedGrant
+from mailbearer.store.grants import GrantTimes, SealedGrant
 from mailbearer.store.store import Store
 from tests.store.samples import MINUTE, NOW, POP, SMTP, TROUBLE, grant, pending
 
@@ -23,6 +23,15 @@ async def test_a_grant_comes_back_whole(store: Store) -> None:
     assert await store.grants.insert(whole)
     assert await store.grants.get(SMTP) == whole
     assert await store.grants.all() == (whole,)
+
+
+async def test_the_times_of_all_grants_can_be_read_without_the_rest(store: Store) -> None:
+    await store.grants.insert(grant())
+    await store.grants.insert(grant(service=POP))
+    assert await store.grants.times() == tuple(
+        GrantTimes(each.service, each.version, each.access_expires_at, each.refreshed_at, each.next_try)
+        for each in await store.grants.all()
+    )
 
 
 async def test_services_have_grants_of_their_own(store: Store) -> None:
@@ -110,6 +119,20 @@ async def test_a_lease_that_ran_out_is_free(store: Store) -> None:
     await store.grants.insert(grant())
     await store.grants.lease(SMTP, "dead", until=NOW + MINUTE, now=NOW)
     assert await store.grants.lease(SMTP, "me", until=NOW + 2 * MINUTE, now=NOW + MINUTE) == grant()
+
+
+async def test_whoever_read_the_clock_earlier_and_writes_later_does_not_get_the_lease(store: Store) -> None:
+    await store.grants.insert(grant())
+    assert await store.grants.lease(SMTP, "me", until=NOW + MINUTE, now=NOW)
+    earlier = NOW - MINUTE / 6
+    assert await store.grants.lease(SMTP, "you", until=earlier + MINUTE, now=earlier) is None
+
+
+async def test_a_lease_from_before_the_clock_was_set_back_is_void(store: Store) -> None:
+    await store.grants.insert(grant())
+    assert await store.grants.lease(SMTP, "me", until=NOW + MINUTE, now=NOW)
+    earlier = NOW - 60 * MINUTE
+    assert await store.grants.lease(SMTP, "you", until=earlier + MINUTE, now=earlier) == grant()
 
 
 async def test_there_is_no_lease_without_a_grant(store: Store) -> None:

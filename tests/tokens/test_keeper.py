@@ -176,13 +176,13 @@ async def test_a_store_that_fails_for_a_while_is_asked_again(tmp_path: Path) -> 
 
 
 class Failing:
-    def __init__(self, real: object, times: int) -> None:
+    def __init__(self, real: object, failures: int) -> None:
         self.real = real
-        self.times = times
+        self.failures = failures
 
     def __getattr__(self, name: str) -> object:
-        if name == "all" and self.times:
-            self.times -= 1
+        if name == "times" and self.failures:
+            self.failures -= 1
             return self._fail
         return getattr(self.real, name)
 

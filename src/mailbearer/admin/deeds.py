@@ -74,7 +74,8 @@ def _service_deeds(desks: Desks) -> dict[str, Deed]:
     async def view(service: Service) -> dict[str, Json]:
         provider = service.settings.provider
         name = (await desks.directory.get(provider)).name if provider else ""
-        return service_view(service, name, await desks.tokens.facts(service.id), await desk.warnings(service))
+        known = await desk.without_secrets(service)
+        return service_view(known, name, await desks.tokens.facts(service.id), await desk.warnings(service))
 
     async def overview(_a: Arguments, _w: Who, _t: Tell) -> dict[str, Json]:
         return {"services": [await view(each) for each in await desk.all()]}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Generic, TypeVar
 
 from mailbearer.errors import InvalidInputError
@@ -32,8 +33,8 @@ INTERVAL_RANGE = (timedelta(seconds=10), timedelta(days=1))
 S = TypeVar("S", SmtpSettings, PopSettings)
 E = TypeVar("E", bound=StrEnum)
 
-# RFC 1123 section 2.1 host names, or an address in brackets or bare
-_HOST = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+|\[?[0-9A-Fa-f:.]{2,45}\]?")
+# RFC 1123 section 2.1
+_HOST = re.compile(r"(?=.{1,253}\Z)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?)+")
 _DURATION = re.compile(r"(\d{1,6}) ?(s|sec|seconds?|m|min|minutes?|h|hours?)?")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _BETWEEN_DESTINATIONS = re.compile(r"\n|,(?=(?:maildir|folder|attachments):)")
@@ -87,9 +88,18 @@ def host(label: str, text: str) -> str:
         ascii_name = text if text.isascii() else text.encode("idna").decode()
     except UnicodeError as error:
         raise wrong(label, f"“{text}” is no server name") from error
-    if not _HOST.fullmatch(ascii_name):
+    bare = ascii_name.removeprefix("[").removesuffix("]")
+    if not _HOST.fullmatch(ascii_name) and not _is_ip(bare):
         raise wrong(label, f"“{text}” is no server name; enter it without port and without https://")
-    return ascii_name.removeprefix("[").removesuffix("]")
+    return bare
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def port(label: str, text: str) -> int:
@@ -162,7 +172,7 @@ def _destination(label: str, text: str) -> Destination:
 
 
 def _hidden(value: Secret | None) -> str:
-    return "(set)" if value else ""
+    return "" if value is None else "(set)"
 
 
 def _port_shown(value: int) -> str:

@@ -176,7 +176,7 @@ class ProviderDesk:
         except MailbearerError as error:
             asked = f"mail exchangers ({error.message.rstrip('.')})"
         if found := detect_by_mx(exchangers):
-            return await self._detected(found, f"mail exchanger {exchangers[0]}")
+            return await self._detected(found, f"mail exchanger {next(iter(exchangers))}")
         offered = await self._autoconfig(domain, address)
         if offered is not None and (offered.smtp or offered.pop):
             return await self._offered(offered)

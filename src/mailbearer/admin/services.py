@@ -13,6 +13,7 @@ from mailbearer.errors import ConflictError, ForeignServerError, InvalidInputErr
 from mailbearer.model.envelope import is_address
 from mailbearer.model.message import LIVING
 from mailbearer.model.provider import MailServer
+from mailbearer.model.secret import Secret
 from mailbearer.model.service import (
     AuthMethod,
     PopSettings,
@@ -73,6 +74,12 @@ class ServiceDesk:
         password = self._vault.open(sealed, place=password_place(service.id))
         register(password)
         return replace(service, settings=replace(service.settings, password=password))
+
+    async def without_secrets(self, service: Service) -> Service:
+        """Return ``service`` for showing: a password that is set is there, but not what it is."""
+        if await self._store.services.sealed_password(service.id) is None:
+            return service
+        return replace(service, settings=replace(service.settings, password=Secret("")))
 
     async def set(self, identity: str, values: Mapping[str, str], *, delete_token: bool, who: Who) -> Service:
         """Change fields of a service and return it as it is now.
@@ -227,4 +234,7 @@ def labels(service: Service) -> dict[str, str]:
 
 def _difference(before: Service | None, after: Service) -> str:
     old = shown(before) if before is not None else {}
-    return ", ".join(f"{name}={value}" for name, value in shown(after).items() if value and value != old.get(name))
+    changed = {name: value for name, value in shown(after).items() if value != old.get(name, "")}
+    if before is not None and after.settings.password != before.settings.password:
+        changed["password"] = "(set)" if after.settings.password else "(taken away)"
+    return ", ".join(f"{name}={value}" for name, value in changed.items())

@@ -22,6 +22,8 @@ from mailbearer.tokens.remove import delete
 from mailbearer.tokens.source import TokenSource
 from mailbearer.tokens.status import Reason, SignInFacts, TokenFacts, token_facts
 
+CALLBACK_PATH = "/oauth/callback"  # where the service itself takes a browser that comes back
+
 
 @dataclass(frozen=True, slots=True)
 class TokenWays:
@@ -76,7 +78,8 @@ class TokenDesk:
         provider, registration = await self._directory.both(service.settings.provider)
         chosen = _flow(flow) or next((advice.flow for advice in offered(provider)), Flow.CODE)
         own = registration.redirect_uri
-        loopback = not own or is_loopback(_host_of(own))
+        parts = urlsplit(own)
+        loopback = not own or (is_loopback(parts.hostname or "") and parts.path != CALLBACK_PATH)
         return {
             "flow": chosen,
             "redirect_uri": "" if loopback else own,
@@ -127,11 +130,13 @@ class TokenDesk:
         return {"access_token": access.token.reveal(), "expires_at": time_text(access.expires_at)}
 
     async def refresh(self, identity: str, *, who: Who) -> dict[str, Json]:
-        """Renew the token now."""
+        """Renew the token now; one that was renewed within the last minute is left alone."""
         service = await self._services.get(identity)
-        await self._renewals.renew(service.id, force=True)
+        before = await self._context.store.grants.get(service.id)
+        grant = await self._renewals.renew(service.id, force=True)
         await self._audit(who, "token refresh", service, "")
-        return await self.facts(identity)
+        renewed = before is None or grant.refreshed_at != before.refreshed_at
+        return {**await self.facts(identity), "renewed": renewed}
 
     async def delete(self, identity: str, *, who: Who) -> dict[str, Json]:
         """Delete the token, here and where it can be revoked."""
@@ -219,7 +224,3 @@ def _flow(word: str) -> Flow | None:
         return Flow(word)
     except ValueError as error:
         raise InvalidInputError("MB-W05", field="Flow", problem=f"choose one of {', '.join(Flow)}") from error
-
-
-def _host_of(url: str) -> str:
-    return urlsplit(url).hostname or ""

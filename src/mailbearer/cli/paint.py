@@ -53,6 +53,11 @@ def dim(text: str) -> str:
     return click.style(text, fg="bright_black")
 
 
+def connection_test(job: Mapping[str, Json]) -> str:
+    """Return the command to which a job that did not succeed points (SPEC M15), nothing for one that did."""
+    return f"mailbearer service test {job.get('service')}" if job.get("code") else ""
+
+
 def columns(text: str) -> int:
     """Return how many columns of a terminal ``text`` takes, colours not counted."""
     return sum(2 if east_asian_width(char) in "WF" else 1 for char in click.unstyle(text))

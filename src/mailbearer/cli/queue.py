@@ -6,7 +6,20 @@ import click
 
 from mailbearer.admin.speech import Json
 from mailbearer.cli.ask import listed, perform, text
-from mailbearer.cli.paint import as_json, bold, clean, dim, facts, moment, size, table, until, word, wrapped
+from mailbearer.cli.paint import (
+    as_json,
+    bold,
+    clean,
+    connection_test,
+    dim,
+    facts,
+    moment,
+    size,
+    table,
+    until,
+    word,
+    wrapped,
+)
 
 
 @click.group()
@@ -71,6 +84,7 @@ def show_message(folder: Path, identity: str, machine: bool) -> None:
             ("Tries", text(result, "attempts")),
             ("Next try", moment(result.get("next_try"))),
             ("Last reply", text(result, "reply")),
+            ("Connection Test", connection_test(result)),
         ]
     )
     for each in listed(result, "recipients"):
@@ -103,7 +117,10 @@ def hold(folder: Path, identity: str) -> None:
 @click.argument("identity", metavar="ID")
 @click.pass_obj
 def cancel(folder: Path, identity: str) -> None:
-    """Take a message out of the queue; recipients who have it already keep it."""
+    """Take a message out of the queue.
+
+    Recipients who have it already keep it.
+    """
     _act(folder, "queue.cancel", identity)
 
 

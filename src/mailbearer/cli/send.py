@@ -9,7 +9,7 @@ import click
 
 from mailbearer.admin.speech import Json
 from mailbearer.cli.ask import held, perform, text
-from mailbearer.cli.paint import as_json, word
+from mailbearer.cli.paint import as_json, connection_test, word
 from mailbearer.clock import SystemClock
 from mailbearer.errors import InvalidInputError
 from mailbearer.sending.compose import Letter, Mailbox, compose, take_ready
@@ -85,6 +85,8 @@ def _tell(result: dict[str, Json], *, machine: bool) -> int:
         click.echo(f"{word(state)}  {text(result, 'id')}")
         if why:
             click.echo(why, err=True)
+        if test := connection_test(result):
+            click.echo(f"Connection Test: {test}", err=True)
         if state in {"Waiting", "Retrying", "Held"} and result.get("served") is not True:
             click.echo(
                 "It is kept in the queue. It goes out when `mailbearer serve` runs, or by `mailbearer queue flush`.",

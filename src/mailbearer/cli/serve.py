@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from mailbearer.cli.paint import bold, dim
+from mailbearer.errors import MailbearerError
 
 
 @click.command()
@@ -26,8 +27,17 @@ def serve(folder: Path, json_log: bool) -> None:
 
     config = load_config(folder)
     set_up_log(config)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(run_service(folder, config, on_ready=ready, on_reload=set_up_log))
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run_service(folder, config, on_ready=ready, on_reload=set_up_log))
+    except* MailbearerError as errors:  # a room that cannot go on ends the service, with one sentence
+        raise first_of(errors) from errors
+
+
+def first_of(errors: BaseExceptionGroup[MailbearerError]) -> MailbearerError:
+    """Return the first error of a group, however deep it lies in it."""
+    first = errors.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":

@@ -66,10 +66,10 @@ def _tell(result: dict[str, Json], *, machine: bool) -> None:
 def _confirm(folder: Path, name: str) -> None:
     view = perform(folder, "service.show", {"service": name})
     account = bold(text(held(view, "settings"), "account"))
-    click.echo(f"Get a token for {account} at {text(view, 'provider_name')}?", err=True)
+    lines = [f"Get a token for {account} at {text(view, 'provider_name')}?"]
     if text(held(view, "token"), "status") == "Retrieved":
-        click.echo(dim("The present token stays in use until the new one is complete."), err=True)
-    confirm("OK", yes=False)
+        lines.append(dim("The present token stays in use until the new one is complete."))
+    confirm("\n".join((*lines, "OK")), yes=False)
 
 
 @token.command("wait")
@@ -127,7 +127,8 @@ def token_access(folder: Path, name: str) -> None:
 def token_refresh(folder: Path, name: str) -> None:
     """Renew the token now."""
     result = perform(folder, "token.refresh", {"service": name})
-    click.echo(f"Renewed. Good until {moment(result.get('access_expires_at'))}.")
+    told = "Renewed." if result.get("renewed") is True else "Not renewed: it is less than a minute old."
+    click.echo(f"{told} Good until {moment(result.get('access_expires_at'))}.")
 
 
 @token.command("delete")

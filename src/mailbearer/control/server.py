@@ -125,6 +125,8 @@ class ControlServer:
             writer.write(encode({"result": result}))
         except MailbearerError as error:
             writer.write(encode(error_frame(error)))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            raise
         except Exception:  # noqa: BLE001 - one deed that we do badly must not end the service
             _log.exception("a deed met a fault of this program")
             writer.write(encode(error_frame(MailbearerError())))

@@ -19,6 +19,7 @@ from mailbearer.store.worker import Job, Result, Work, Worker
 SQLITE_MIN = (3, 51, 3)
 BUSY_TIMEOUT_MS = 10_000  # as long as a foreground command may be kept waiting
 WAL_KEPT_BYTES = 16 * 1024 * 1024
+CACHE_KIB = 256  # for each connection instead of 2,000: the kernel's cache has the file too, and `serve` stays small
 
 
 class Database:
@@ -134,7 +135,7 @@ def _connect_both(path: Path, steps: Sequence[str], *, alone: bool) -> tuple[aps
         if unclean:
             _examine(writer, path)
         schema.bring_up(writer, path, steps, alone=alone)
-        return writer, _connect(path, apsw.SQLITE_OPEN_READONLY)
+        return writer, _reader(path)
     except apsw.Error as error:
         meaning = failures.of_database(error, path, system_errno=writer.system_errno)
         writer.close()
@@ -142,6 +143,12 @@ def _connect_both(path: Path, steps: Sequence[str], *, alone: bool) -> tuple[aps
     except BaseException:
         writer.close()
         raise
+
+
+def _reader(path: Path) -> apsw.Connection:
+    connection = _connect(path, apsw.SQLITE_OPEN_READONLY)
+    pragma(connection, "cache_size", -CACHE_KIB)
+    return connection
 
 
 def _connect(path: Path, flags: int) -> apsw.Connection:
@@ -163,6 +170,7 @@ def _configure_writer(connection: apsw.Connection, path: Path) -> None:
     if pragma(connection, "journal_mode", "wal") != "wal":
         raise StoreError("MB-D01", path=str(path), reason="it cannot have a write-ahead log")
     pragma(connection, "synchronous", "full")
+    pragma(connection, "cache_size", -CACHE_KIB)
     pragma(connection, "fullfsync", 1)  # macOS: a plain fsync stops in the disk's cache
     pragma(connection, "checkpoint_fullfsync", 1)
     pragma(connection, "secure_delete", 1)

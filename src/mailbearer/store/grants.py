@@ -13,7 +13,7 @@ import apsw
 
 from mailbearer.model.grant import Ended, Flow, Trouble
 from mailbearer.model.service import ServiceId
-from mailbearer.store import pendings
+from mailbearer.store import leases, pendings
 from mailbearer.store.database import Database
 from mailbearer.store.rows import (
     Row,
@@ -52,6 +52,17 @@ class SealedGrant:
     next_try: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class GrantTimes:
+    """What must be known of a grant to see when it is to be renewed; a thousand of them fit into little memory."""
+
+    service: ServiceId
+    version: int
+    access_expires_at: datetime
+    refreshed_at: datetime
+    next_try: datetime | None
+
+
 class Grants:
     """The tables ``grants`` and ``grant_epochs``."""
 
@@ -62,6 +73,11 @@ class Grants:
         """Return the grants of all services."""
         sql = f"SELECT {_COLUMNS} FROM grants ORDER BY service"  # noqa: S608 - a constant of ours
         return await self._database.read(lambda connection: tuple(map(_grant_of, select(connection, sql))))
+
+    async def times(self) -> tuple[GrantTimes, ...]:
+        """Return of the grants of all services when they were renewed and when they end, and no more."""
+        sql = "SELECT service, version, access_expires_at, refreshed_at, next_try FROM grants ORDER BY service"
+        return await self._database.read(lambda connection: tuple(map(_times_of, select(connection, sql))))
 
     async def get(self, service: ServiceId) -> SealedGrant | None:
         """Return the grant of ``service``, None when it has none."""
@@ -152,12 +168,9 @@ class Grants:
 
     async def lease(self, service: ServiceId, owner: str, *, until: datetime, now: datetime) -> SealedGrant | None:
         """Take the right to renew until ``until``; None when there is no grant or somebody else has it."""
-        # a lease that ends later than the one asked for was taken before the clock was set back
-        sql = """UPDATE grants SET lease_owner = ?, lease_until = ?
-            WHERE service = ? AND (lease_until <= ? OR lease_until > ?)"""
 
         def work(connection: apsw.Connection) -> SealedGrant | None:
-            if not change(connection, sql, (owner, to_micros(until), service, to_micros(now), to_micros(until))):
+            if not leases.take(connection, "grants", service, owner, until=until, now=now):
                 return None
             return _get(connection, service)
 
@@ -195,6 +208,16 @@ def _write(connection: apsw.Connection, grant: SealedGrant) -> None:
     state = (trouble_text(grant.invalid), trouble_text(grant.trouble), grant.failures, maybe_micros(grant.next_try))
     change(connection, sql, (grant.service, grant.version, *tokens, *origin, *times, *state))
     _set_epoch(connection, grant.service, grant.version)
+
+
+def _times_of(row: Row) -> GrantTimes:
+    return GrantTimes(  # in the order of the question
+        service=ServiceId(row.text()),
+        version=row.number(),
+        access_expires_at=row.time(),
+        refreshed_at=row.time(),
+        next_try=row.maybe_time(),
+    )
 
 
 def _grant_of(row: Row) -> SealedGrant:

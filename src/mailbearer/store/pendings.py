@@ -8,6 +8,7 @@ import apsw
 from mailbearer.errors import ConflictError
 from mailbearer.model.grant import Ended, Flow
 from mailbearer.model.service import ServiceId
+from mailbearer.store import leases
 from mailbearer.store.database import Database
 from mailbearer.store.rows import (
     Row,
@@ -106,12 +107,9 @@ class Pendings:
 
     async def lease(self, service: ServiceId, owner: str, *, until: datetime, now: datetime) -> SealedPending | None:
         """Take the right to poll until ``until``; None when there is no sign-in or somebody else has it."""
-        # a lease that ends later than the one asked for was taken before the clock was set back
-        sql = """UPDATE pendings SET lease_owner = ?, lease_until = ?
-            WHERE service = ? AND (lease_until <= ? OR lease_until > ?)"""
 
         def work(connection: apsw.Connection) -> SealedPending | None:
-            if not change(connection, sql, (owner, to_micros(until), service, to_micros(now), to_micros(until))):
+            if not leases.take(connection, "pendings", service, owner, until=until, now=now):
                 return None
             return _get(connection, service)
 

@@ -162,7 +162,8 @@ class SpoolWriter:
     def _begin(self) -> None:
         folder = self._path.parent
         if not folder.is_dir():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.parent.mkdir(mode=0o700, exist_ok=True)  # by itself: ``parents`` would let others look into it
+            folder.mkdir(mode=0o700, exist_ok=True)
             sync_folder(folder.parent)
             sync_folder(folder.parent.parent)
         self._check_room(self._expected_size)

@@ -9,7 +9,7 @@ from mailbearer.model.secret import Secret
 from mailbearer.model.service import ServiceId
 from mailbearer.model.token import TokenSet
 from mailbearer.protocol.oauth.json_object import raw_text_in, read_object
-from mailbearer.store.grants import SealedGrant
+from mailbearer.store.grants import GrantTimes, SealedGrant
 from mailbearer.store.pendings import SealedPending
 from mailbearer.store.store import Store
 from mailbearer.tokens.schedule import RenewalFacts
@@ -185,7 +185,7 @@ class GrantBook:
         return {name: raw_text_in(kept, name) for name in kept}
 
 
-def facts_of(grant: Grant | SealedGrant) -> RenewalFacts:
+def facts_of(grant: Grant | SealedGrant | GrantTimes) -> RenewalFacts:
     """Return what the schedule must know of ``grant``."""
     expires_at = grant.tokens.expires_at if isinstance(grant, Grant) else grant.access_expires_at
     return RenewalFacts(grant.refreshed_at, expires_at, grant.next_try)

@@ -6,9 +6,12 @@ cost next to nothing. What another process changes it hears of at the next full 
 
 import asyncio
 import logging
+from datetime import datetime, timedelta
 
+from mailbearer.clock import Clock
 from mailbearer.errors import ConflictError, MailbearerError
 from mailbearer.model.service import ServiceId
+from mailbearer.store.grants import GrantTimes, SealedGrant
 from mailbearer.tokens import schedule
 from mailbearer.tokens.book import facts_of
 from mailbearer.tokens.context import Change, Context
@@ -18,6 +21,7 @@ from mailbearer.tokens.refresh import IN_FLIGHT, Renewals
 FULL_LOOK = 300.0  # seconds between two readings of all grants
 LONGEST_SLEEP = 30.0  # seconds; wakes at least so often to notice that the clock was set or the machine slept
 START_PAUSE = 0.05  # seconds between two starts: 20 in a second, also when a thousand are due at once
+CLOCK_SET = timedelta(seconds=5)  # by so much wall time and passing time may drift apart before all is reckoned anew
 AFTER_ERROR = 15.0  # seconds before a grant whose renewal failed is looked at again, whatever the store says
 
 _log = logging.getLogger(__name__)
@@ -30,13 +34,14 @@ class Keeper:
         self._context = context
         self._renewals = renewals
         self._sign_ins = sign_ins
-        self._facts: dict[ServiceId, tuple[schedule.RenewalFacts, float]] = {}  # with its draw
+        self._due_at: dict[ServiceId, datetime] = {}  # of each grant, reckoned when it was read
         self._changed: set[ServiceId] = set()
         self._busy: set[ServiceId] = set()
         self._attended: set[ServiceId] = set()  # sign-ins that are waited for
         self._not_before: dict[ServiceId, float] = {}  # monotonic
         self._woken = asyncio.Event()
         self._full_look_at = context.clock.monotonic()
+        self._zero = _zero_of(context.clock)
         context.on_change.append(self._hear)
 
     def wake(self) -> None:
@@ -58,8 +63,10 @@ class Keeper:
 
     async def _look(self, tasks: asyncio.TaskGroup) -> None:
         clock = self._context.clock
-        if clock.monotonic() >= self._full_look_at:
+        zero = _zero_of(clock)
+        if clock.monotonic() >= self._full_look_at or abs(zero - self._zero) > CLOCK_SET:
             await self._read_all(tasks)
+            self._zero = zero
             self._full_look_at = clock.monotonic() + FULL_LOOK
         while self._changed:
             await self._read(self._changed.pop(), tasks)
@@ -70,10 +77,8 @@ class Keeper:
 
     async def _read_all(self, tasks: asyncio.TaskGroup) -> None:
         store = self._context.store
-        grants = await store.grants.all()
-        self._facts = {
-            grant.service: (facts_of(grant), schedule.draw_for(grant.service, grant.version)) for grant in grants
-        }
+        now = self._context.clock.now()
+        self._due_at = {grant.service: _due_of(grant, now) for grant in await store.grants.times()}
         for pending in await store.pendings.all():
             self._attend(pending.service, tasks)
 
@@ -81,9 +86,9 @@ class Keeper:
         store = self._context.store
         grant = await store.grants.get(service)
         if grant is None:
-            self._facts.pop(service, None)
+            self._due_at.pop(service, None)
         else:
-            self._facts[service] = (facts_of(grant), schedule.draw_for(service, grant.version))
+            self._due_at[service] = _due_of(grant, self._context.clock.now())
         if await store.pendings.get(service) is not None:
             self._attend(service, tasks)
 
@@ -95,12 +100,11 @@ class Keeper:
     def _due(self) -> list[ServiceId]:
         """Return what is to be started now, longest overdue first, no more than there is room for."""
         now, tick = self._context.clock.now(), self._context.clock.monotonic()
-        due = [
-            (schedule.next_due(facts, now, draw), service)
-            for service, (facts, draw) in self._facts.items()
-            if service not in self._busy and self._not_before.get(service, tick) <= tick
-        ]
-        ready = sorted((at, service) for at, service in due if at <= now)
+        ready = sorted(
+            (at, service)
+            for service, at in self._due_at.items()
+            if at <= now and service not in self._busy and self._not_before.get(service, tick) <= tick
+        )
         return [service for _, service in ready[: max(0, IN_FLIGHT - len(self._busy))]]
 
     def _seconds_to_next(self) -> float:
@@ -108,8 +112,8 @@ class Keeper:
             return LONGEST_SLEEP  # whoever ends wakes us
         now, tick = self._context.clock.now(), self._context.clock.monotonic()
         waits = [
-            max((schedule.next_due(facts, now, draw) - now).total_seconds(), self._not_before.get(service, tick) - tick)
-            for service, (facts, draw) in self._facts.items()
+            max((at - now).total_seconds(), self._not_before.get(service, tick) - tick)
+            for service, at in self._due_at.items()
             if service not in self._busy
         ]
         return min(max(min(waits, default=LONGEST_SLEEP), START_PAUSE), LONGEST_SLEEP)
@@ -145,3 +149,12 @@ class Keeper:
     def _hear(self, change: Change) -> None:
         self._changed.add(change.service)
         self._woken.set()
+
+
+def _due_of(grant: SealedGrant | GrantTimes, now: datetime) -> datetime:
+    return schedule.next_due(facts_of(grant), now, schedule.draw_for(grant.service, grant.version))
+
+
+def _zero_of(clock: Clock) -> datetime:
+    """Return what the wall showed when the passing time was 0: it moves when the clock is set or the machine slept."""
+    return clock.now() - timedelta(seconds=clock.monotonic())

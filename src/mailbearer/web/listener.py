@@ -24,10 +24,11 @@ class _Server(uvicorn.Server):
 
 
 class WebListener:
-    """Serves one application on one address until told to stop."""
+    """Serves one application on one address until told to stop; ``port`` is the one that it really listens on."""
 
     def __init__(self, application: Starlette, host: str, port: int) -> None:
         self._socket = _bind(host, port)
+        self.port = int(self._socket.getsockname()[1])
         self._server = _Server(
             uvicorn.Config(
                 application,
@@ -41,11 +42,6 @@ class WebListener:
                 limit_concurrency=500,
             )
         )
-
-    @property
-    def port(self) -> int:
-        """The port that it really listens on."""
-        return int(self._socket.getsockname()[1])
 
     async def serve(self) -> None:
         """Serve until ``stop`` or cancellation."""

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from mailbearer.admin.tokens import CALLBACK_PATH
 from mailbearer.errors import MailbearerError
 
-CALLBACK_PATH = "/oauth/callback"
 QUERY_MAX = 16 * 1024  # octets of a callback's query; codes of Microsoft take about 1,500
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -63,7 +63,7 @@ def build_site(windows: Windows) -> Starlette:
             return page(error.message, error.hint, code=error.code, status=400)
         return page("Signed in.", f"The token for {account} is retrieved. You may close this page.")
 
-    return Starlette(
+    site = Starlette(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
@@ -71,6 +71,8 @@ def build_site(windows: Windows) -> Starlette:
             Route(CALLBACK_PATH, callback),
         ]
     )
+    site.router.redirect_slashes = False  # it would send the browser to whatever host the asker named
+    return site
 
 
 _STYLE = """

@@ -35,7 +35,7 @@ class _StayAtHome(urllib.request.HTTPRedirectHandler):
     def __init__(self, home: str) -> None:
         self.home = home
 
-    def redirect_request(  # noqa: PLR0917 - the signature of the standard library
+    def redirect_request(
         self,
         req: urllib.request.Request,
         fp: IO[bytes],
