@@ -16,7 +16,7 @@ from tests.flows.house import House
 
 NOBODY = 65534
 STRANGER = """
-use IO::Socket::UNIX; my $peer = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "refused: $!\\n";
+use IO::Socket::UNIX; $SIG{PIPE} = "IGNORE"; my $peer = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "refused: $!\\n";
 print $peer '{"deed":"token.access","arguments":{"service":"smtp"}}' . "\\n"; $peer->flush; print scalar <$peer>;
 """
 

@@ -170,10 +170,10 @@ async def test_an_endless_body_is_cut_off() -> None:
 @pytest.mark.parametrize(
     ("coding", "body", "plain"),
     [
-        ("gzip", gzip.compress(b"hello"), b"hello"),
+        ("gzip", gzip.compress(b"hello", mtime=0), b"hello"),
         ("identity", b"hello", b"hello"),
         ("gzip", gzip.compress(bytes(50_000_000)), None),
-        ("gzip", gzip.compress(b"hello")[:-3], None),
+        ("gzip", gzip.compress(b"hello", mtime=0)[:-3], None),
         ("gzip", b"hello", None),
         ("br", b"hello", None),
     ],

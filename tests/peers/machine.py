@@ -228,9 +228,12 @@ class Machine:
             words.append(f"client_secret=@{file}")
         return tuple(words)
 
-    def set_up(self, *services: str, account: str = ACCOUNT, **values: str) -> None:
+    def set_up(
+        self, *services: str, account: str = ACCOUNT, client: str = "native-public", callback: str = "", **values: str
+    ) -> None:
         """Enter the provider, and at each of ``services`` the account and ``values``; quicker than by commands."""
-        words = dict(word.split("=", 1) for word in self.provider_words()[1:])
+        words = dict(word.split("=", 1) for word in self.provider_words(client)[1:])
+        words |= {"redirect_uri": callback, "client_secret": self.stack.clients[client].secret}
 
         async def enter() -> None:
             async with self.opened() as app:

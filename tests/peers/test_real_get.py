@@ -10,11 +10,6 @@ from tests.peers.machine import ACCOUNT, Machine, held, text, visit
 from tests.peers.stack.stack import Stack
 
 
-def enter(machine: Machine, client: str = "native-public", *more: str) -> None:
-    machine.run("provider", "add", *machine.provider_words(client), *more)
-    machine.run("service", "set", "smtp", "provider=acme", f"account={ACCOUNT}")
-
-
 def shown(command: subprocess.Popen[str], pattern: str) -> str:
     """Return what ``pattern`` finds in the output of a command that goes on."""
     assert command.stdout is not None
@@ -31,7 +26,8 @@ LINK = r"^  (https://\S+)"
 
 @pytest.mark.parametrize("client", ["device-public", "device-secret"])
 def test_device_grant_while_a_person_uses_the_page(stack: Stack, machine: Machine, client: str) -> None:
-    enter(machine, client)
+    machine.run("provider", "add", *machine.provider_words(client))
+    machine.run("service", "set", "smtp", "provider=acme", f"account={ACCOUNT}")
     getting = machine.start("token", "get", "smtp", "--flow", "device", "--yes")
     code = shown(getting, USER_CODE)
     assert machine.status()["status"] == "Waiting for authorization"
@@ -46,7 +42,7 @@ def test_device_grant_while_a_person_uses_the_page(stack: Stack, machine: Machin
 def test_device_grant_goes_on_after_the_command_was_left_and_the_service_restarted(
     stack: Stack, machine: Machine
 ) -> None:
-    enter(machine)
+    machine.set_up("smtp")
     with machine.serving() as service:
         getting = machine.start("token", "get", "smtp", "--flow", "device", "--yes", "--no-wait")
         code = shown(getting, USER_CODE)
@@ -60,7 +56,7 @@ def test_device_grant_goes_on_after_the_command_was_left_and_the_service_restart
 
 
 def test_person_who_cancels_ends_the_command_with_one_sentence(stack: Stack, machine: Machine) -> None:
-    enter(machine)
+    machine.set_up("smtp")
     getting = machine.start("token", "get", "smtp", "--flow", "device", "--yes")
     stack.device_page(shown(getting, USER_CODE), ACCOUNT, deny=True)
     done = machine.end(getting)
@@ -69,7 +65,7 @@ def test_person_who_cancels_ends_the_command_with_one_sentence(stack: Stack, mac
 
 
 def test_login_page_ends_at_the_loopback_listener_of_the_command(stack: Stack, machine: Machine) -> None:
-    enter(machine)
+    machine.set_up("smtp")
     getting = machine.start("token", "get", "smtp", "--flow", "code", "--yes")
     back = stack.sign_in(shown(getting, LINK), ACCOUNT)
     status, page = visit(back)
@@ -80,7 +76,7 @@ def test_login_page_ends_at_the_loopback_listener_of_the_command(stack: Stack, m
 
 
 def test_login_page_of_another_computer_is_pasted_back(stack: Stack, machine: Machine) -> None:
-    enter(machine)
+    machine.set_up("smtp")
     getting = machine.start("token", "get", "smtp", "--flow", "code", "--yes")
     done = machine.end(getting, stack.sign_in(shown(getting, LINK), ACCOUNT) + "\n")
     assert done.code == 0, done
@@ -88,7 +84,7 @@ def test_login_page_of_another_computer_is_pasted_back(stack: Stack, machine: Ma
 
 
 def test_address_is_pasted_later_by_a_command_of_its_own(stack: Stack, machine: Machine) -> None:
-    enter(machine)
+    machine.set_up("smtp")
     getting = machine.start("token", "get", "smtp", "--flow", "code", "--yes", "--no-wait")
     url = shown(getting, LINK)
     assert machine.end(getting).code == 0
@@ -99,7 +95,7 @@ def test_address_is_pasted_later_by_a_command_of_its_own(stack: Stack, machine: 
 def test_login_page_ends_at_the_callback_of_the_service(stack: Stack, machine: Machine) -> None:
     """The service stands behind a web server that has the registered address, as in a company it does."""
     callback = "https://mailbearer.test.example/oauth/callback"
-    enter(machine, "web-app", f"redirect_uri={callback}")
+    machine.set_up("smtp", client="web-app", callback=callback)
     with machine.serving() as service:
         getting = machine.start("token", "get", "smtp", "--flow", "code", "--yes")
         back = stack.sign_in(shown(getting, LINK), ACCOUNT)
@@ -126,7 +122,7 @@ def test_other_account_is_refused_and_the_held_token_stays(stack: Stack, machine
 
 
 def test_missing_permission_is_named_and_nothing_is_kept(stack: Stack, machine: Machine) -> None:
-    enter(machine)
+    machine.set_up("smtp")
     getting = machine.start("token", "get", "smtp", "--flow", "device", "--yes")
     stack.approve(shown(getting, USER_CODE), ACCOUNT, scope="openid offline_access email")
     done = machine.end(getting)
@@ -135,7 +131,7 @@ def test_missing_permission_is_named_and_nothing_is_kept(stack: Stack, machine: 
 
 
 def test_answer_of_another_sign_in_is_refused_and_the_sign_in_goes_on(stack: Stack, machine: Machine) -> None:
-    enter(machine)
+    machine.set_up("smtp")
     getting = machine.start("token", "get", "smtp", "--flow", "code", "--yes", "--no-wait")
     url = shown(getting, LINK)
     assert machine.end(getting).code == 0
@@ -175,7 +171,7 @@ def test_two_services_of_one_account_get_tokens_of_their_own(stack: Stack, machi
 def test_registered_address_of_this_machine_is_used_as_it_is(stack: Stack, machine: Machine) -> None:
     """A web application is registered with one exact address, also where that is this machine's own."""
     callback = "http://127.0.0.1:8080/oauth/callback"
-    enter(machine, "web-app", f"redirect_uri={callback}")
+    machine.set_up("smtp", client="web-app", callback=callback)
     with machine.serving() as service:
         getting = machine.start("token", "get", "smtp", "--flow", "code", "--yes")
         back = stack.sign_in(shown(getting, LINK), ACCOUNT)

@@ -52,7 +52,7 @@ class DotStuffer:
             return b""
         pairs = data.count(b"\r\n")
         if pairs != data.count(b"\n") or pairs != data.count(b"\r"):
-            # a lone LF was meant as a line end; a lone CR as one would turn CR CR LF into an empty line, which ends a header
+            # a lone LF was meant as a line end; CR CR LF would become an empty line, which ends the header
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\n", b"\r\n")
         first_dot = b"." if self._after_line and data.startswith(b".") else b""
         self._after_line = data.endswith(b"\n")

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -121,24 +121,19 @@ class Renewals:
             await journal.clear(leftover.slot)
 
     async def _renew(self, service: ServiceId, ask: _Ask) -> Grant:
-        clock = self._context.clock
-        began = clock.monotonic()
         while True:
-            waited = timedelta(seconds=clock.monotonic() - began)
             async with self._room:
-                grant = await self._try(service, ask, waited)
+                grant = await self._try(service, ask)
             if grant is not None:
                 return grant
-            await clock.sleep(LEASE_POLL)
+            await self._context.clock.sleep(LEASE_POLL)
 
-    async def _try(self, service: ServiceId, ask: _Ask, waited: timedelta) -> Grant | None:
+    async def _try(self, service: ServiceId, ask: _Ask) -> Grant | None:
         """Return the grant as it is to be used, None while another process renews it."""
         if service in self._unkept:
             return await self._keep(self._unkept[service])
         grants, now = self._context.store.grants, self._context.clock.now()
-        # A lease that outlived the wait for it is void, even if the clock was set back since it was given.
-        ended_before = now if waited <= LEASE else datetime.max.replace(tzinfo=UTC)
-        leased = await grants.lease(service, owner=self._context.owner, until=now + LEASE, now=ended_before)
+        leased = await grants.lease(service, owner=self._context.owner, until=now + LEASE, now=now)
         if leased is None:
             grant = await self._book.grant(service)
             if grant is None:
