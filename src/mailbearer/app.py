@@ -234,13 +234,13 @@ async def _note_check(service: ServiceId, outcome: "CheckResult | MailbearerErro
 
     if isinstance(outcome, MailbearerError):
         metrics.count_poll(outcome.code)
-        _log.warning("checked %s: %s", service, outcome)
+        _log.warning("checked %s: %s See `mailbearer service test %s`.", service, outcome, service)
         return
     metrics.count_poll("ok", received=outcome.handed_over)
     if outcome.handed_over:
         _log.info("checked %s: %d new", service, outcome.handed_over)
     for problem in outcome.problems:
-        _log.warning("checked %s: %s", service, problem)
+        _log.warning("checked %s: %s See `mailbearer service test %s`.", service, problem, service)
 
 
 async def serve(

@@ -5,7 +5,9 @@ from pathlib import Path
 import click
 
 from mailbearer.cli.ask import listed, perform, text
-from mailbearer.cli.paint import as_json
+from mailbearer.cli.main import exit_code
+from mailbearer.cli.paint import as_json, show_error
+from mailbearer.errors import MailbearerError, NotFoundError
 
 
 @click.command()
@@ -14,7 +16,14 @@ from mailbearer.cli.paint import as_json
 @click.pass_obj
 def check(folder: Path, name: str, machine: bool) -> int:
     """Fetch the mail of SERVICE now and hand it over."""
-    result = perform(folder, "check", {"service": name})
+    try:
+        result = perform(folder, "check", {"service": name})
+    except NotFoundError:
+        raise
+    except MailbearerError as error:
+        show_error(error)
+        click.echo(f"Connection Test: mailbearer service test {name}", err=True)
+        return exit_code(error)
     problems = result.get("problems")
     if machine:
         as_json(result)
@@ -26,4 +35,6 @@ def check(folder: Path, name: str, machine: bool) -> int:
         for problem in listed(result, "problems"):
             told = f"! {text(problem, 'text')} {text(problem, 'action')} ({text(problem, 'code')})"
             click.echo(click.style(told, fg="yellow"), err=True)
+        if problems:
+            click.echo(f"Connection Test: mailbearer service test {name}", err=True)
     return 1 if problems else 0
