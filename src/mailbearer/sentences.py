@@ -132,7 +132,7 @@ T44 nobody: {host|The sign-in service} gave a strange answer.
   between. Mailbearer tries again by itself.
 T45 administrator: A token is held for {account}.
   Delete it first, or confirm that it is to be replaced, then get a new one.
-T46 administrator: {url|The address} is not https.
+T46 administrator: {url|The address} cannot be used as an https address.
   Tokens and secrets travel over https only; http is for addresses of this machine itself.
 T47 administrator: The discovery document is of another issuer.
   Asked was {asked|one issuer}, it says {told|another}. Enter the issuer exactly as the provider writes it.
@@ -170,9 +170,9 @@ S01 administrator: The name {host} does not exist.
   Look for a typing error in Primary Server. Did you mean {suggestion|another name}?
 S02 administrator: Names cannot be looked up.
   The DNS server {server|of this machine} does not answer. Check the network settings of this machine.
-S03 administrator: {host} refuses connections on port {port|in use}.
+S03 administrator: {host} refuses connections on port {port|as set}.
   Port Number is probably wrong. {provider} uses {usual|587 with STARTTLS or 465 with TLS}.
-S04 administrator: No answer from {host} on port {port|in use}.
+S04 administrator: No answer from {host} on port {port|as set}.
   A firewall probably blocks it. Allow outgoing TCP {port|connections} to {host}. Port 25 is blocked by most networks:
   use 587.
 S05 administrator: This is not a mail-sending server.
@@ -221,9 +221,8 @@ S23 nobody: Sending through the Secondary Server.
   {primary|The Primary Server} has not answered since {since|a while}. It is tried again every 5 minutes.
 S24 account: Held: no token for {service|SMTP}.
   {count|Waiting} messages go out by themselves when a token is retrieved.
-S25 administrator: No more mail is accepted from devices.
-  The disk of {path|the data folder} has {free|too little room} left. Devices are told to try later;
-  nothing that was taken over is lost.
+S25 administrator: There is no room on the disk.
+  It has {free|too little} left. Nothing more is accepted until there is room; nothing that was taken over is lost.
 S26 account: The mailbox of {account} is full.
   {provider} keeps a copy of everything sent under Sent Items. Empty it, or set a retention rule for that folder. Mail
   is held and goes out afterwards.

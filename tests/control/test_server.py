@@ -146,6 +146,12 @@ async def test_refusal_is_heard_although_the_content_was_not_read(path: Path) ->
     assert caught.value.code == "MB-W05"
 
 
+async def test_deed_that_waits_tells_its_error_as_it_is(path: Path) -> None:
+    with pytest.raises(ReportedError) as caught:
+        await asked(path, "token.wait", service="smtp")
+    assert caught.value.code == "MB-T52"
+
+
 async def test_stale_socket_of_a_dead_process_is_replaced(app: App) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(app.store.folder.socket))

@@ -14,6 +14,7 @@ from mailbearer.model.http import HttpRequest
 from mailbearer.model.provider import Endpoints, MailServer, Provider, Registration
 from mailbearer.model.service import ServiceKind, TlsMode
 from mailbearer.net.mail_exchange import mail_exchangers
+from mailbearer.net.tls import client_context
 from mailbearer.protocol.oauth.metadata import (
     Metadata,
     check_endpoint,
@@ -299,6 +300,7 @@ def _ca_file(text: str) -> str:
     path = fields.plain("Own CA", text, most=1024)
     if path and not path.startswith("/"):
         raise fields.wrong("Own CA", "enter the whole path of the PEM file, beginning with /")
+    client_context(path)  # refuses a file that holds no certificate
     return path
 
 

@@ -183,6 +183,8 @@ class ServiceDesk:
         provider, registration = await self._directory.both(settings.provider)
         if settings.auth is not AuthMethod.OAUTH2:
             return
+        if settings.account and "@" not in settings.account and not provider.custom:
+            raise fields.wrong("Account Name", f"“{settings.account}” is no e-mail address; it needs a domain")
         if not provider.oauth:
             raise InvalidInputError("MB-T50", provider=provider.name)
         if settings.tls is TlsMode.OFF:

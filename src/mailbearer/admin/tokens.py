@@ -8,7 +8,7 @@ from mailbearer.admin.directory import Directory
 from mailbearer.admin.services import ServiceDesk
 from mailbearer.admin.speech import Json, Who
 from mailbearer.admin.views import time_text
-from mailbearer.errors import ConflictError, InvalidInputError
+from mailbearer.errors import ConflictError, InvalidInputError, TokenUnavailableError
 from mailbearer.model.grant import Flow
 from mailbearer.model.service import AuthMethod, Service, ServiceId
 from mailbearer.protocol.oauth.metadata import is_loopback
@@ -135,8 +135,10 @@ class TokenDesk:
         before = await self._context.store.grants.get(service.id)
         grant = await self._renewals.renew(service.id, force=True)
         await self._audit(who, "token refresh", service, "")
-        renewed = before is None or grant.refreshed_at != before.refreshed_at
-        return {**await self.facts(identity), "renewed": renewed}
+        facts = await self.facts(identity)
+        if facts["held"] is not True:  # deleted while it was renewed
+            raise TokenUnavailableError("MB-T54", service=service.id)
+        return {**facts, "renewed": before is None or grant.refreshed_at != before.refreshed_at}
 
     async def delete(self, identity: str, *, who: Who) -> dict[str, Json]:
         """Delete the token, here and where it can be revoked."""

@@ -93,6 +93,8 @@ def assignments(words: tuple[str, ...], *, secrets: frozenset[str]) -> dict[str,
             raise click.UsageError(f"“{each}” is not name=value")
         if name in secrets:
             value = _secret(name, value)
+        if name in values and name != "destinations":
+            raise click.UsageError(f"{name} is given twice")
         if name in values:
             value = f"{values[name]}\n{value}"
         values[name] = value

@@ -143,12 +143,19 @@ class ControlServer:
             await reader.read(1)  # commands say nothing after their request: this is the end
             task.cancel()
 
+        result: dict[str, Json] = {}
+        failure: MailbearerError | None = None  # raised below: a task group would wrap it
         async with asyncio.TaskGroup() as watch:
             watcher = watch.create_task(leave())
             try:
-                return await work
+                result = await work
+            except MailbearerError as error:
+                failure = error
             finally:
                 watcher.cancel()
+        if failure is not None:
+            raise failure
+        return result
 
 
 def _credentials(peer: socket.socket) -> tuple[int, int]:

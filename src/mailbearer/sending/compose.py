@@ -226,6 +226,8 @@ def _text_of(letter: Letter) -> bytes:
 
 
 def _attachment(path: Path) -> Iterator[bytes]:
+    if path.exists() and not path.is_file():  # a pipe or a device may never end
+        raise InvalidInputError("MB-W05", field=str(path), problem="it is not a plain file")
     name = path.name.encode("utf-8", "replace").decode()
     kind, encoding = mimetypes.guess_type(name)
     if kind is None or encoding or kind.startswith(("message/", "multipart/")):  # those may not be base64: RFC 2046
@@ -253,6 +255,8 @@ def _file_name(name: str) -> str:
 def _split(source: BinaryIO) -> tuple[bytes, bytes]:
     """Return the header with its last line end, and what was read of the body."""
     block = source.read(HEADER_MAX)
+    if not block:
+        raise InvalidInputError("MB-W05", field="message", problem="it is empty")
     if block.startswith((b"\r", b"\n")):
         raise InvalidInputError("MB-W05", field="message", problem="its first lines are no mail header")
     ends = [(at, len(mark)) for mark in (b"\r\n\r\n", b"\n\n") if (at := block.find(mark)) >= 0]
