@@ -257,7 +257,7 @@ FIELD_MEANINGS: Mapping[str, str] = {
     "tls": f"{words(TlsMode)}; with OAuth 2.0 never `off` (MB-T41)",
     "auth": f"{words(AuthMethod)}; a POP service takes no `none`",
     "provider": "an id of `mailbearer provider list`",
-    "account": "the account that signs in, usually its address; at most 320 characters",
+    "account": "the account that signs in: its address; at a provider of your own any name; at most 320 characters",
     "sasl_user": "the name shown to the mail server, for a [shared mailbox](signing-in.md#shared-mailboxes); "
     "empty: the account",
     "password": SEALED,

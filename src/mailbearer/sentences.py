@@ -185,7 +185,7 @@ S07 administrator: The certificate of {host} is not valid today.
   the clock first.
 S08 administrator: The certificate is for another name.
   It is for {names|another server}, you entered {host}. Use one of those names.
-S09 administrator: {host} offers no encryption on port {port|in use}.
+S09 administrator: {host} offers no encryption on port {port|as set}.
   OAuth 2.0 is never sent in the clear. Use port 465 or another server.
 S10 administrator: {host} and this machine have no encryption in common.
   It offers {offered|only old ones} ({problem|the handshake failed}); at least TLS 1.2 is needed.
