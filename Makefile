@@ -27,8 +27,9 @@ peers: setup-peers ## only the tests against real servers
 check: setup-dev ## format, lint, types, imports, house rules
 	@tools/check
 
-fuzz: setup-dev ## every property with 20,000 examples (ARGS="tests/protocol")
+fuzz: setup-dev ## every property with 20,000 examples, and 200 times kill -9 (ARGS="tests/protocol")
 	@$(PYTEST) -n $(WORKERS) --hypothesis-profile=fuzz -m "hypothesis and not peers" --timeout=7200 $(ARGS)
+	@$(PYTHON) -m tests.gateway.kill 200
 
 bench: setup-peers ## the figures, measured on this machine
 	@$(PYTHON) -m bench $(ARGS)

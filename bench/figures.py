@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SCALES = {"s": 1.0, "ms": 1e3, "µs": 1e6, "MB": 1.0, "%": 1.0, "": 1.0}  # values are in seconds, MB, percent or counts
+SCALES = {"s": 1.0, "ms": 1e3, "µs": 1e6, "MB": 1.0, "%": 1.0, "": 1.0, "/s": 1.0, "×": 1.0, "MiB": 1.0, "KiB": 1.0}
+"""Values are in seconds and in what the others say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Series:
     def shown(self, value: float) -> str:
         """Return ``value`` as it is shown in this unit."""
         scaled = value * SCALES[self.unit]
-        digits = 0 if scaled == int(scaled) and not self.unit else 1 if scaled >= 10 else 2 if scaled >= 1 else 3
+        whole = scaled >= 1_000 or (scaled == int(scaled) and not self.unit)
+        digits = 0 if whole else 1 if scaled >= 10 else 2 if scaled >= 1 else 3
         return f"{scaled:.{digits}f} {self.unit}".rstrip()
 
     def as_json(self) -> dict[str, object]:
@@ -31,18 +33,19 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the median must be: below ``limit``, or just that."""
+    """What the median must be: below ``limit``, at least that, or just that."""
 
     limit: float
     exact: bool = False
+    least: bool = False
 
     def reached_by(self, series: Series) -> bool:
         if self.exact:
             return all(value == self.limit for value in series.values)
-        return series.median < self.limit
+        return series.median >= self.limit if self.least else series.median < self.limit
 
     def shown(self, series: Series) -> str:
-        return f"{'=' if self.exact else '<'} {series.shown(self.limit)}"
+        return f"{'=' if self.exact else '≥' if self.least else '<'} {series.shown(self.limit)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +98,7 @@ def _verdict_of(figure: Figure) -> str:
 
 
 def _ratio(ours: Series, other: Series) -> str:
-    return f"{ours.median / other.median:.1f}" if other.median else "-"
+    if not other.median:
+        return "-"
+    ratio = ours.median / other.median
+    return f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2g}"

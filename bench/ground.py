@@ -82,7 +82,7 @@ async def _fill(folder: Path, services: int, age: Age, ports: Ports) -> ServiceI
         more = [_service(number) for number in range(len(names), services)]
         await asyncio.gather(*(store.services.put(each, expected_version=0, sealed_password=None) for each in more))
         names = (names + [each.id for each in more])[:services]
-        grants = [_grant(name, number, age(number)) for number, name in enumerate(names)]
+        grants = [stored_grant(name, number, age(number)) for number, name in enumerate(names)]
         kept = await asyncio.gather(*(store.grants.insert(book.sealed(grant)) for grant in grants))
         assert all(kept)
     finally:
@@ -95,7 +95,8 @@ def _service(number: int) -> Service:
     return Service(ServiceId(f"pop.machine-{number}"), f"Machine {number}", (), settings)
 
 
-def _grant(name: ServiceId, number: int, age: timedelta) -> Grant:
+def stored_grant(name: ServiceId, number: int, age: timedelta, *, account: str = "") -> Grant:
+    """Return the grant of service number ``number`` as it was ``age`` after its last renewal."""
     renewed = datetime.now(UTC) - age
     return Grant(
         service=name,
@@ -107,7 +108,7 @@ def _grant(name: ServiceId, number: int, age: timedelta) -> Grant:
             scope=(RECEIVE, OFFLINE),
         ),
         provider=PROVIDER_ID,
-        account=account_of(number),
+        account=account or account_of(number),
         account_confirmed=True,
         flow=Flow.DEVICE,
         obtained_at=renewed - timedelta(days=365),

@@ -21,7 +21,7 @@ from tests.cli.conftest import COMMAND, process
 from tests.fakes.practice_thread import ACCOUNT, PracticeThread
 
 pytestmark = pytest.mark.slow
-ANY_PORT = '[web]\naddress = "127.0.0.1:0"\n'
+ANY_PORT = 'listener = []\n[web]\naddress = "127.0.0.1:0"\n'
 
 
 class Service:
@@ -298,3 +298,14 @@ def _answers(service: Service) -> bool:
         return service.get("/healthz")[0] == 200
     except OSError:
         return False
+
+
+def test_sheet_of_a_device_follows_a_reload(folder: Path) -> None:
+    with serving(folder) as service:
+        process(folder, "device", "add", "nas")
+        settings = (
+            '[web]\naddress = "127.0.0.1:0"\n[[listener]]\nname = "x"\naddress = "127.0.0.1:0"\ntls = "implicit"\n'
+        )
+        service.reload(settings)
+        service.wait_for("was read again")
+        assert "SMTPS" in process(folder, "device", "show", "nas").out

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mailbearer.admin import fields
 from mailbearer.admin.standard import STANDARD
-from mailbearer.config.schema import SECTIONS
+from mailbearer.config.schema import LISTENERS_MAX, LISTS, SECTIONS, WATCHES_MAX
 from mailbearer.model.grant import Flow
 from mailbearer.model.provider import Provider
 from mailbearer.model.service import AfterReceiving, AuthMethod, PopSettings, ServiceKind, SmtpSettings, TlsMode
@@ -43,7 +43,7 @@ def errors() -> str:
         MADE,
         "Every message of Mailbearer has a reference (MB-…) that keeps its meaning. It comes with what happened, why,",
         "what to do, and who must do it. The texts are in `src/mailbearer/sentences.py`; some are kept for parts that",
-        "are still to come (devices, pages). Here the words that depend on the case stand in general form.",
+        "are still to come (pages). Here the words that depend on the case stand in general form.",
     ]
     for letter, title in FAMILIES.items():
         lines += [
@@ -151,23 +151,26 @@ def settings() -> str:
         "[providers](providers.md)) and lives in the database.",
         "",
         "A mistake in it is told with section and key (MB-W05, MB-W26), and nothing starts. A running",
-        "`mailbearer serve` reads it again on SIGHUP (`systemctl reload mailbearer`) and takes over `[web]` and",
-        "`[log]`; the rest takes effect at the next start. When the new file has a mistake, the log says so and the",
-        "old settings stay.",
+        "`mailbearer serve` reads it again on SIGHUP (`systemctl reload mailbearer`) and takes over `[web]`, `[log]`,",
+        "`[[listener]]` and `[[watch]]`; the rest takes effect at the next start. When the new file has a mistake, the",
+        "log says so and the old settings stay.",
     ]
     for section, schema in SECTIONS.items():
         about_it = (schema.__doc__ or "").strip().rstrip(".")
-        lines += [
-            "",
-            f"## [{section}]: {about_it[0].lower()}{about_it[1:]}",
-            "",
-            "| Key | Default | Meaning |",
-            "|---|---|---|",
-        ]
-        for key in keys_of(schema):
-            default = f"`{key.metadata['default']}`" if key.metadata["default"] else "empty"
-            lines.append(f"| `{key.name}` | {default} | {key.metadata['meaning']} |")
+        lines += ["", f"## [{section}]: {about_it[0].lower()}{about_it[1:]}", "", *keys_table(schema)]
+    for section, schema in LISTS.items():
+        lines += ["", f"## [[{section}]]", "", *LISTS_START[section], "", *keys_table(schema)]
     return "\n".join([*lines, *SETTINGS_END]) + "\n"
+
+
+def keys_table(schema: type) -> list[str]:
+    """Return the table of the keys of a section."""
+    lines = ["| Key | Default | Meaning |", "|---|---|---|"]
+    for key in keys_of(schema):
+        default = key.metadata["default"]
+        words = "empty" if not default else default if " " in default else f"`{default}`"
+        lines.append(f"| `{key.name}` | {words} | {key.metadata['meaning']} |")
+    return lines
 
 
 def services() -> str:
@@ -202,6 +205,16 @@ def words(kind: type[StrEnum]) -> str:
     return ", ".join(f"`{each}`" for each in kind)
 
 
+LISTS_START: Mapping[str, list[str]] = {
+    "listener": [
+        f"A door for devices; write `[[listener]]` once for each, {LISTENERS_MAX} at most. Without any there is that",
+        "of the defaults; `listener = []` closes all. What the modes mean is told in [gateway](gateway.md#listeners).",
+    ],
+    "watch": [
+        f"A folder whose files are sent; write `[[watch]]` once for each, {WATCHES_MAX} at most:",
+        "[watched folders](watched-folder.md).",
+    ],
+}
 SETTINGS_END = """\
 
 ## Example
@@ -215,6 +228,15 @@ source = "credential"
 
 [log]
 format = "json"
+
+[[listener]]
+name = "network"
+address = "0.0.0.0:2525"
+networks = ["192.168.20.0/24"]
+
+[[watch]]
+folder = "/srv/scans/front-desk"
+to = ["front-desk@example.com"]
 ```
 
 Where the key comes from is told at length in [storage](storage.md#where-the-key-comes-from), what the web listener
@@ -229,7 +251,8 @@ SERVICES_MORE = """\
 The four places of `smtp` are one record: what is changed in one is changed in all.
 
 `mailbearer service add pop.NAME` and `mailbearer service add smtp.NAME` make more (small letters, digits and hyphens);
-`mailbearer service remove NAME` removes them with their token, unless mail waits for them.
+`mailbearer service remove NAME` removes them with their token, unless mail waits for them (MB-W27) or
+[devices](devices.md) send through them (MB-G09).
 
 `mailbearer service set SERVICE FIELD=VALUE …` changes fields. All values are checked before one of them is stored; a
 wrong one is named (MB-W05, MB-W26) and nothing is changed. `FIELD=` empties a field.

@@ -25,8 +25,9 @@ from mailbearer.admin.services import ServiceDesk
 from mailbearer.admin.system import SystemDesk
 from mailbearer.admin.tokens import TokenDesk, TokenWays
 from mailbearer.clock import Clock, SystemClock
-from mailbearer.config.load import load_config, split_address
+from mailbearer.config.load import load_config
 from mailbearer.config.schema import Config, KeySection, KeySourceKind
+from mailbearer.config.section import split_address
 from mailbearer.errors import MailbearerError
 from mailbearer.model.service import ServiceId
 from mailbearer.net.http import HttpClient
@@ -41,14 +42,19 @@ from mailbearer.tokens.source import TokenSource
 from mailbearer.vault.keys import KeySource
 
 if TYPE_CHECKING:
+    from mailbearer.admin.devices import DeviceDesk
     from mailbearer.admin.mail import MailDesk
     from mailbearer.admin.providers import ProviderDesk
+    from mailbearer.admin.submission import SubmissionDesk
     from mailbearer.admin.tests import TestDesk
+    from mailbearer.gateway import Gateway
     from mailbearer.receiving.fetch import CheckResult, Fetcher
     from mailbearer.receiving.poller import Poller
     from mailbearer.sending.courier import Courier
+    from mailbearer.sending.intake import Intake, Place
     from mailbearer.tokens.admission import Sources
     from mailbearer.tokens.keeper import Keeper
+    from mailbearer.vault.passwords import PasswordHashing
     from mailbearer.web.listener import WebListener
 
 STOP_SECONDS = 30.0  # what is on its way gets this long to end
@@ -73,6 +79,8 @@ class App:
     def __init__(self, ground: _Ground, renewals: Renewals, changes: Changes) -> None:
         context, directory = ground.context, ground.directory
         self._ground = ground
+        self.config = ground.config
+        self.vault = context.vault
         self.store: Store = context.store
         self.clock: Clock = context.clock
         self.directory = directory
@@ -91,6 +99,8 @@ class App:
             providers=lambda: self.providers,
             mail=lambda: self.mail,
             tests=lambda: self.tests,
+            devices=lambda: self.devices,
+            submission=lambda: self.submission,
         )
         self.deeds = Deeds(desks)
 
@@ -109,13 +119,33 @@ class App:
         return Keeper(self._ground.context, self.renewals, self.sign_ins)
 
     @cached_property
+    def intake(self) -> "Intake":
+        """Takes messages into the queue."""
+        from mailbearer.sending.intake import Intake
+
+        size_max = self._ground.config.queue.message_mb * 1_000_000
+        return Intake(self.store, self.clock, size_max=size_max, offer=self._offer if self._ground.serving else None)
+
+    def _offer(self, service: ServiceId) -> "Place | None":
+        return self.courier.offer(service)
+
+    @cached_property
     def courier(self) -> "Courier":
         """Sends what is in the queue."""
         from mailbearer.sending.courier import Courier
+        from mailbearer.sending.failure_report import Reporter
         from mailbearer.sending.relay import Relay
 
-        relay = Relay(self._sources, self.store.spool, self.clock, hello_name=hello_name())
-        return Courier(self.store, relay, self.clock)
+        name = hello_name()
+        reporter = Reporter(self.intake, self.store.bodies, self.clock, service_of=self.services.opened, host_name=name)
+        return Courier(
+            self.store,
+            Relay(self._sources, self.clock, hello_name=name),
+            self.clock,
+            on_failed=reporter.failed,
+            on_delayed=reporter.delayed,
+            on_relayed=reporter.relayed,
+        )
 
     @cached_property
     def poller(self) -> "Poller":
@@ -128,11 +158,10 @@ class App:
     def mail(self) -> "MailDesk":
         """Deeds on mail."""
         from mailbearer.admin.mail import MailDesk, MailWays
-        from mailbearer.sending.intake import Intake
         from mailbearer.sending.queue import Queue
 
         ways = MailWays(
-            intake=Intake(self.store, self.clock, size_max=self._ground.config.queue.message_mb * 1_000_000),
+            intake=self.intake,
             courier=self.courier,
             fetcher=self._fetcher,
             queue=Queue(self.store, self.clock, self.courier.wake),
@@ -146,6 +175,49 @@ class App:
         from mailbearer.checks.connection import Checker
 
         return TestDesk(Checker(self._sources, self._ground.http, self.clock, hello_name=hello_name()))
+
+    @cached_property
+    def devices(self) -> "DeviceDesk":
+        """Deeds on devices."""
+        from mailbearer.admin.devices import DeviceDesk, DeviceWays
+        from mailbearer.gateway import doors_of
+
+        ground = self._ground
+        ways = DeviceWays(ground.context.vault, self.hashing, lambda: doors_of(self.config, hello_name()))
+        return DeviceDesk(self.store, ways, self.clock)
+
+    @cached_property
+    def submission(self) -> "SubmissionDesk":
+        """What programs of this machine hand in (`sendmail`)."""
+        from mailbearer.admin.submission import SubmissionDesk
+
+        return SubmissionDesk(self.store, self.intake, self.courier, self.clock, served=self._ground.serving)
+
+    @cached_property
+    def hashing(self) -> "PasswordHashing":
+        """Hashes and checks passwords that people chose."""
+        from mailbearer.vault.passwords import PasswordHashing
+
+        return PasswordHashing(self.clock)
+
+    async def open_gateway(self) -> "Gateway":
+        """Build the doors for devices; they open when it runs."""
+        from mailbearer.gateway import Gateway, GatewayWays
+        from mailbearer.listeners.device_book import StoredDevices
+        from mailbearer.vault.derived import DEVICE_PASSWORDS, lasting_key
+
+        key = await lasting_key(self._ground.context.vault, DEVICE_PASSWORDS, self.store.meta.put_first)
+        book = StoredDevices(self.store, key, self.hashing, self.clock)
+        ways = GatewayWays(self.store, self.clock, self.intake, book, self.courier.wake, hello_name())
+        gateway = Gateway(ways, self._ground.config)
+        self.deeds.told = gateway.look_again
+        return gateway
+
+    async def settle(self) -> None:
+        """End what was begun: what follows from changes, and the threads that hash passwords."""
+        await self.changes.settle()
+        if "hashing" in self.__dict__:
+            self.hashing.close()
 
     @cached_property
     def _sources(self) -> "Sources":
@@ -185,7 +257,7 @@ async def open_app(
             try:
                 yield app
             finally:
-                await changes.settle()
+                await app.settle()
     finally:
         await http.aclose()
         await store.close()
@@ -290,6 +362,7 @@ class _Service:
         self._moved = asyncio.Event()
         self._ready = False
         self._web: WebListener | None = None
+        self._gateway: Gateway | None = None
 
     async def run(self, on_ready: Callable[[str], None]) -> None:
         """Run until told to stop; then what is on its way gets ``STOP_SECONDS`` to end."""
@@ -301,6 +374,7 @@ class _Service:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         app = self._app
         self._web = self._listener(self._config)
+        self._gateway = gateway = await app.open_gateway()
         control = ControlServer(app.store.folder.socket, app.deeds, app.clock)
         control.open()
         work = (
@@ -315,6 +389,8 @@ class _Service:
         )
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(each) for each in work]
+            doors = tasks.create_task(gateway.run())  # after the queue: what they take has somewhere to go
+            await gateway.opened.wait()
             self._ready = True
             notify("READY=1")
             on_ready(self._address())
@@ -322,13 +398,15 @@ class _Service:
             self._ready = False
             notify("STOPPING=1")
             _log.info("stopping")
+            doors.cancel()
+            await asyncio.wait([doors], timeout=STOP_SECONDS)
             for task in running:
                 task.cancel()
             await asyncio.wait(running, timeout=STOP_SECONDS)
             _log.info("stopped")
 
     def _wake(self, service: ServiceId) -> None:
-        self._app.courier.wake()
+        self._app.courier.reopen(service)
         self._app.poller.wake(service)
 
     async def _attend_reloads(self) -> None:
@@ -344,11 +422,14 @@ class _Service:
 
     def _take_over(self, config: Config) -> None:
         before, self._config = self._config, config
+        self._app.config = config
         self._on_reload(config)
         if config.web != before.web:
             self._moved.set()
             if self._web is not None:
                 self._web.stop()
+        if self._gateway is not None:
+            self._gateway.take_over(config)
         for room in (self._app.keeper, self._app.courier, self._app.poller):
             room.wake()
         _log.info("mailbearer.toml was read again")
@@ -399,6 +480,9 @@ class _Service:
         from mailbearer.observe import metrics
 
         metrics.set_queue({state.value: count for state, count in (await self._app.store.messages.counts()).items()})
+        oldest = await self._app.store.messages.oldest_living()
+        metrics.set_oldest(0.0 if oldest is None else max((self._app.clock.now() - oldest).total_seconds(), 0.0))
+        metrics.set_connections({} if self._gateway is None else self._gateway.connections)
         metrics.set_tokens(await self._app.tokens.counts())
         return metrics.render()
 

@@ -284,23 +284,37 @@ P22 administrator: {host} does not number its messages.
 P23 account: {provider} refused the sign-in of {account} for POP.
   Account Name must be the address of the mailbox itself, and POP must be switched on for it (Microsoft 365: Users › the
   account › Mail › Manage email apps › tick POP). If both are right, get a new token.
-G01 administrator: {device|A device} used a wrong password.
-  {count|Several} times since {since|today}, from {ip|the network}. Enter the password again on the device, or make a
-  new one.
+G01 administrator: {device|A device} used a wrong password, from {ip|the network}.
+  Enter the password again on the device, or make a new one: mailbearer device reset {device|NAME}.
 G02 administrator: {device|A device} came from {ip|an address}, which is not allowed.
-  If the device has a new address, change "Allowed from".
+  If the device has a new address: mailbearer device set {device|NAME} networks={ip|…}.
 G03 administrator: {device|A device} may not send as {address|this address}.
   Change "May send as", or the sender on the device.
-G04 administrator: {device|A device} tried without encryption.
-  Switch on STARTTLS on the device, or tick "Allow without encryption".
+G04 administrator: Somebody at {ip|an address} tried without encryption.
+  Switch on STARTTLS on the device. One that has none needs a listener with networks and passwords_in_clear.
 G05 administrator: {device|A device} offers only TLS {version|of old}.
   Allow old encryption for this one device, or use port 2525 from its fixed address.
 G06 administrator: {device|A device} reached {limit|the set number of} messages an hour.
   Further messages are put off. If this is normal, raise the limit.
-G07 nobody: Somebody unknown tried to sign in.
-  User name "{name|unknown}" from {ip|the network}. Not a device here. Blocked for 15 minutes after 5 tries.
+G07 nobody: Somebody unknown tried to sign in as “{name|…}”, from {ip|the network}.
+  There is no device of that name. More tries from there wait longer and longer.
 G08 administrator: Port {port|wanted} is used by another program.
   Stop that program or choose another port, then start. Other listeners run.
+G09 administrator: Devices send through {service}.
+  These: {devices|see the list of devices}. Let them use another service, or remove them, then remove the service.
+G10 administrator: The folder {folder|that is watched} cannot be watched.
+  {reason|It does not exist or may not be written}. Files stay where they are and are sent once it can be; tried again
+  every minute.
+G11 administrator: {device|A device} is switched off, and signed in from {ip|the network}.
+  If it is to send again: mailbearer device set {device|NAME} enabled=yes.
+G12 administrator: Somebody at {ip|an address} wants to send without signing in.
+  Enter user name and password there. A device that cannot: mailbearer device add NAME networks={ip|…} by_address=yes.
+G13 administrator: Port {port|wanted} cannot be opened: {reason|the system refuses it}.
+  Choose another address or port, such as 2525, in mailbearer.toml. Other listeners run.
+G14 administrator: Too many connections from {ip|one address}.
+  Further ones are turned away. See connections_per_address and connections of the listener.
+G15 administrator: {ip|An address} may not connect to port {port|of a listener}.
+  If a device is there, add its address to networks of the listener.
 W01 account: User name or password is not right.
   {count|A few} more tries, then 15 minutes' pause for this address.
 W02 account: Too many tries.

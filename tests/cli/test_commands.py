@@ -1,6 +1,7 @@
 """What commands say and do, and that they change nothing when they refuse."""
 
 import os
+import re
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,9 @@ import click
 import pytest
 
 from mailbearer.cli.ask import held, listed, text
-from mailbearer.cli.main import COMMANDS, mailbearer, run
+from mailbearer.cli.main import COMMANDS, folder_among, mailbearer, run
+from mailbearer.config.load import load_config
+from mailbearer.config.schema import Config
 from tests.cli.conftest import Here
 from tests.fakes.practice_thread import ACCOUNT, PracticeThread
 
@@ -266,6 +269,7 @@ def test_mail_without_a_token_is_held_and_can_be_cancelled(here: Here) -> None:
     identity = text(listed(here("queue", "list", "--json").body, "messages")[0], "id")
     assert "no token" in here("queue", "show", identity).out
     here("queue", "hold", identity)
+    assert "Somebody holds it." in here("queue", "list").out
     assert identity in here("queue", "retry", identity).out
     assert "messages are tried now" in here("queue", "flush").out
     assert here("queue", "flush", "--json").body
@@ -303,12 +307,69 @@ def test_unknown_provider_is_told_what_looks_like_it(here: Here) -> None:
     assert "microsoft365" in here("provider", "show", "microsoft356", code=1).err
 
 
+def test_queue_says_which_machine_sent_what_and_how_much_is_not_shown(here: Here) -> None:
+    here("token", "delete", "smtp", "--yes")
+    for number in range(3):
+        here("sendmail", "-i", ACCOUNT, text=f"Subject: Job {number}\n\nhi\n".encode())
+    told = here("queue", "list", "--limit", "2").out
+    assert "DEVICE" in told
+    assert " sendmail " in told
+    assert told.index("Job 0") < told.index("Job 1")
+    assert "2 of 3" in told
+    newest = here("queue", "list", "--all", "--limit", "2").out
+    assert "Job 0" not in newest
+    assert newest.index("Job 1") < newest.index("Job 2")
+    jobs = [text(each, "id") for each in listed(here("queue", "list", "--json").body, "messages")]
+    assert "sendmail" in here("queue", "show", jobs[0]).out
+    assert here("queue", "cancel", *jobs[:2]).out.count("Cancelled") == 2
+
+
+def test_reason_of_a_message_names_the_server(here: Here) -> None:
+    here("service", "set", "smtp", "port=9")
+    assert "refuses connections on port 9" in here("send", "--to", ACCOUNT, "-b", "hello").err
+    assert "refuses connections on port 9" in here("queue", "list").out
+
+
+def test_limits_that_are_kept_are_told(here: Here) -> None:
+    here("provider", "set", "microsoft365", "client_id=abc", "tenant=harbour.example", "messages_per_minute=7")
+    here("service", "set", "smtp", "provider=microsoft365", "account=scan@harbour.example", "--delete-token")
+    for told in (here("service", "show", "smtp").out, here("provider", "show", "microsoft365").out):
+        assert "2 connections, 7 messages a minute" in told
+    assert "Limits" not in here("service", "show", "pop.internet-fax").out
+
+
+def test_data_folder_of_the_machine_is_used_unless_the_user_has_one(tmp_path: Path) -> None:
+    own, system = tmp_path / "home", tmp_path / "system"
+    assert folder_among(own, system, root=True) == system
+    assert folder_among(own, system, root=False) == own
+    system.mkdir()
+    assert folder_among(own, system, root=False) == system
+    own.mkdir()
+    assert folder_among(own, system, root=False) == own
+
+
 def test_init_makes_a_closed_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "new" / "data"
     assert run(["--data", str(folder), "init"]) == 0
     assert "ready" in capsys.readouterr().out
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "vault.key").stat().st_mode) == 0o600
+
+
+def test_init_explains_the_settings_and_never_overwrites_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "data" / "mailbearer.toml"
+    assert run(["--data", str(tmp_path / "data"), "init"]) == 0
+    assert stat.S_IMODE(settings.stat().st_mode) == 0o600
+    assert load_config(settings.parent) == Config()
+    unmarked = re.sub(r"^# (?=\[\[|\w+ = )", "", settings.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    settings.write_text(unmarked, encoding="utf-8")
+    config = load_config(settings.parent)
+    assert ([each.name for each in config.listeners], len(config.watches)) == (["network", "old devices"], 1)
+    assert run(["--data", str(tmp_path / "data"), "init"]) == 0
+    assert settings.read_text(encoding="utf-8") == unmarked
+    assert "mailbearer device add NAME" in capsys.readouterr().out
 
 
 def test_folder_that_is_a_file_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

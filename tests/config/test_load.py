@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from mailbearer.config.load import load_config, parse_config, split_address
+from mailbearer.config.load import load_config, parse_config
 from mailbearer.config.schema import SECTIONS, Config, KeySourceKind, LogFormat, keys_of
+from mailbearer.config.section import split_address
 from mailbearer.errors import InvalidInputError, MailbearerError
 
 

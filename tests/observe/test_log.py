@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 import sys
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from mailbearer.model.secret import Secret
+from mailbearer.observe import log as log_module, maillog
 from mailbearer.observe.log import escaped, redacted, register, set_up_logging
 
 TOKEN = "ya29.a0AfB_byC1d2E3f4G5h6I7j8K9l0M1n2O3p4"
@@ -20,6 +22,8 @@ def logging_as_before() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    maillog.flush()
+    maillog.gather(wanted=False)
 
 
 @pytest.mark.parametrize(
@@ -98,3 +102,83 @@ def test_second_call_replaces_the_first_and_libraries_are_quiet(capsys: pytest.C
     logging.getLogger("x").info("once")
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert sys.stderr is not None
+
+
+_PIECES = [
+    *(
+        "Bearer ",
+        "AUTH ",
+        "PASS ",
+        "XOAUTH2 ",
+        "access_token",
+        "CLIENT_\u017fECRET",
+        "client_assert\u0131on",
+        "code",
+        "MB-S17",
+    ),
+    *(
+        "state",
+        "=",
+        ": ",
+        '"',
+        " ",
+        "\n",
+        "***",
+        "secret-thing",
+        "eyJ",
+        "ya29.",
+        "1//",
+        "EwB",
+        "0.A",
+        "M.C",
+        "a1b2",
+        "x" * 20,
+    ),
+]
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=8))
+def test_the_quick_look_for_secrets_misses_nothing(pieces: list[str]) -> None:
+    text = blotted = "".join(pieces)
+    for pattern, replacement in log_module._PATTERNS:
+        blotted = pattern.sub(replacement, blotted)
+    assert redacted(text) == blotted
+
+
+async def test_lines_are_written_together_and_before_what_is_said_after_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    set_up_logging(level="info", json_lines=False)
+    maillog.gather()
+    for number in range(3):
+        reply = "said AUTH PLAIN dGVzdHRlc3Q=" if number == 1 else "ok"
+        maillog.record(maillog.Verb.QUEUED, f"a{number}", reply=reply)
+    assert capsys.readouterr().err == ""
+    logging.getLogger("mailbearer").warning("said after them")
+    assert [line.split(" ", 2)[2] for line in capsys.readouterr().err.splitlines()] == [
+        "a0 Queued reply=ok",
+        'a1 Queued reply="said AUTH PLAIN ***"',
+        "a2 Queued reply=ok",
+        "said after them",
+    ]
+
+
+async def test_a_line_that_nothing_follows_is_written_a_moment_later(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    set_up_logging(level="info", json_lines=True)
+    maillog.gather()
+    maillog.record(maillog.Verb.ACCEPTED, "a1")
+    maillog.record(maillog.Verb.ACCEPTED, "a2")
+    maillog_written = asyncio.Event()
+    asyncio.get_running_loop().call_later(2 * maillog.GATHER, maillog_written.set)
+    await maillog_written.wait()
+    said = [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["a1 Accepted", "a2 Accepted"]
+
+
+def test_without_a_loop_a_line_is_written_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging(level="info", json_lines=False)
+    maillog.gather()
+    maillog.record(maillog.Verb.ACCEPTED, "a1")
+    assert capsys.readouterr().err.endswith("a1 Accepted\n")

@@ -1,12 +1,13 @@
 """The servers that others wrote: started once for all tests below this folder, on one worker."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.peers.gateway import Gateway, open_gateway
 from tests.peers.machine import Machine
+from tests.peers.stack.children import required
 from tests.peers.stack.servers import missing
 from tests.peers.stack.stack import Stack
 
@@ -24,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def _running() -> Iterator[Stack]:
     why = missing()
-    if why and (os.environ.get("CI") or os.environ.get("MAILBEARER_REQUIRE_PEERS")):
+    if why and required():
         pytest.fail(why)
     if why:
         pytest.skip(why)
@@ -45,3 +46,15 @@ def machine(stack: Stack, tmp_path: Path) -> Iterator[Machine]:
     machine = Machine(tmp_path, stack)
     yield machine
     machine.close()
+
+
+@pytest.fixture(scope="session")
+def _gateway(_running: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with open_gateway(tmp_path_factory.mktemp("gateway"), _running) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(_gateway: Gateway, stack: Stack) -> Gateway:
+    """The running gateway with its devices, in front of the provider."""
+    return _gateway

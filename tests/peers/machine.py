@@ -92,6 +92,13 @@ class Service:
         assert found, self.log
         return found[0]
 
+    def port(self, listener: str) -> int:
+        """Return the port of the listener of that name; wait until it is open."""
+        until(lambda: re.search(rf"listener {listener}: ", self.log))
+        found = re.search(rf"listener {listener}: open at \S+ port (\d+)", self.log)
+        assert found, self.log
+        return int(found[1])
+
     def kill(self) -> None:
         """End it as a power cut does."""
         self.process.send_signal(signal.SIGKILL)
@@ -109,15 +116,16 @@ class Service:
 
 
 class Machine:
-    """A data folder, and everything that is done to it by command."""
+    """A data folder, and everything that is done to it by command; ``settings`` is more of mailbearer.toml."""
 
-    def __init__(self, folder: Path, stack: Stack) -> None:
+    def __init__(self, folder: Path, stack: Stack, settings: str = "") -> None:
         self.folder = folder / "data"
         self.home = folder
         self.stack = stack
         self.folder.mkdir(mode=0o700, parents=True)
-        config = '[web]\naddress = "127.0.0.1:0"\n[log]\nlevel = "debug"\n'
-        (self.folder / "mailbearer.toml").write_text(config)
+        doors = "" if "[[listener]]" in settings else "listener = []\n"
+        config = f'{doors}[web]\naddress = "127.0.0.1:0"\n[log]\nlevel = "debug"\n'
+        (self.folder / "mailbearer.toml").write_text(config + settings)
         self._logs = 0
         self._commands: list[subprocess.Popen[str]] = []
 

@@ -1,12 +1,12 @@
 """``mailbearer token access`` as other programs use it: curl and msmtp sign in with nothing but that."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.peers.machine import ACCOUNT, COMMAND, PATIENCE, Machine
+from tests.peers.programs import program
 from tests.peers.stack.stack import Stack
 
 MESSAGE = f"From: {ACCOUNT}\r\nSubject: by another program\r\n\r\n.x\r\n"
@@ -16,13 +16,6 @@ MESSAGE = f"From: {ACCOUNT}\r\nSubject: by another program\r\n\r\n.x\r\n"
 def _ready(machine: Machine) -> None:
     machine.set_up("smtp")
     machine.get_token("smtp")
-
-
-def program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not here: tools/setup peers")
-    return found
 
 
 def curl(stack: Stack, token: str, url: str, *words: str) -> str:

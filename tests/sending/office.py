@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mailbearer.errors import NotFoundError
-from mailbearer.model.envelope import Envelope
+from mailbearer.model.envelope import DsnWishes, Envelope
 from mailbearer.model.grant import CodeSignIn, Flow
 from mailbearer.model.message import MessageId, QueuedMessage
 from mailbearer.model.provider import Provider, Registration
@@ -47,11 +47,12 @@ class Office:
     context: Context
     sources: Sources
     services: dict[ServiceId, Service]
+    limits: dict[str, int]
     failed: list[QueuedMessage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.intake = Intake(self.store, self.clock)
-        self.relay = Relay(self.sources, self.store.spool, self.clock, hello_name="scanner.practice.example")
+        self.relay = Relay(self.sources, self.clock, hello_name="scanner.practice.example")
         self.courier = self.new_courier()
         self.queue = Queue(self.store, self.clock, self.courier.wake)
         self.fetcher = Fetcher(self.store, self.sources, self.clock)
@@ -60,7 +61,7 @@ class Office:
         async def on_failed(message: QueuedMessage) -> None:
             self.failed.append(message)
 
-        return Courier(self.store, self.relay, self.clock, on_failed=on_failed, **options)  # type: ignore[arg-type]
+        return Courier(self.store, self.relay, self.clock, **{"on_failed": on_failed, **options})  # type: ignore[arg-type]
 
     async def get_token(self, service: ServiceId = SMTP) -> None:
         sign_ins = SignIns(self.context)
@@ -69,10 +70,18 @@ class Office:
         assert isinstance(pending.sign_in, CodeSignIn)
         await sign_ins.finish_redirect(self.world.authorize(pending.sign_in.authorization_url, ANNA))
 
-    async def put(self, *recipients: str, subject: str = "Scan", content: bytes = b"") -> MessageId:
-        envelope = Envelope(ANNA, recipients or (BOB,))
-        message = await self.intake.accept(SMTP, envelope, _in_chunks(content or LETTER % subject.encode()))
-        return message.id
+    async def put(
+        self,
+        *recipients: str,
+        subject: str = "Scan",
+        content: bytes = b"",
+        device: str = "",
+        dsn: DsnWishes | None = None,
+    ) -> MessageId:
+        acceptance = self.intake.begin(SMTP, device=device)
+        async for chunk in _in_chunks(content or LETTER % subject.encode()):
+            acceptance.write(chunk)
+        return (await acceptance.commit(Envelope(ANNA, recipients or (BOB,), dsn))).id
 
     async def state(self, message: MessageId) -> str:
         return str((await self.store.messages.get(message)).state)
@@ -115,14 +124,15 @@ async def office(folder: Path, clock: FakeClock | None = None) -> AsyncIterator[
             return services[identity]
 
         async def provider_of(_: str) -> tuple[Provider, Registration]:
-            return world.provider, world.registration
+            return world.provider, replace(world.registration, limits=limits)
 
+        limits: dict[str, int] = {}
         store = await Store.open(folder / "data", clock)
         http = HttpClient()
         context = Context(store, Vault(KEY), http, clock, provider_of)
         try:
             async with Renewals(context) as renewals:
                 sources = Sources(service_of, provider_of, TokenSource(context, renewals))
-                yield Office(store, clock, world, context, sources, services)
+                yield Office(store, clock, world, context, sources, services, limits)
         finally:
             await store.close()

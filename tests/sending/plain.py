@@ -64,7 +64,7 @@ async def opened(folder: Path) -> AsyncIterator[Store]:
 
 async def send_all(folder: Path, port: int) -> None:
     async with opened(folder) as store:
-        relay = Relay(sources(port, folder), store.spool, SystemClock(), hello_name="scanner.example")
+        relay = Relay(sources(port, folder), SystemClock(), hello_name="scanner.example")
         await Courier(store, relay, SystemClock()).flush()
 
 

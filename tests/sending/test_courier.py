@@ -117,6 +117,28 @@ async def test_without_a_token_mail_is_held_and_leaves_in_order_once_there_is_on
     assert here.delivered() == ["Scan 0", "Scan 1", "Scan 2"]
 
 
+async def test_token_that_comes_while_mail_is_being_held_releases_all_of_it(here: Office) -> None:
+    messages = [await here.put(subject=str(number)) for number in range(20)]
+
+    async def go_on_sending() -> None:
+        while True:
+            messages.append(await here.put(subject=str(len(messages))))
+            here.courier.wake(SMTP)
+
+    async with running(here.courier):
+        feeder = asyncio.create_task(go_on_sending())
+        await until(here, messages[0], MessageState.HELD)
+        await here.get_token()
+        await here.store.messages.release_held(SMTP, now=here.clock.now())
+        here.courier.reopen(SMTP)
+        await until(here, messages[0], MessageState.ACCEPTED)
+        feeder.cancel()
+        await asyncio.wait([feeder])
+        for each in messages:
+            await until(here, each, MessageState.ACCEPTED)
+    assert here.delivered() == [str(number) for number in range(len(here.delivered()))]
+
+
 async def test_server_that_turns_everybody_away_at_the_door_fails_no_message(ready: Office) -> None:
     ready.world.fault("smtp/connect", body="554 5.3.0 No service for you", count=-1)
     messages = [await ready.put(subject=f"Scan {number}") for number in range(2)]

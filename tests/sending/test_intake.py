@@ -36,7 +36,7 @@ async def test_accepted_message_is_stored_with_what_lists_show(store: Store) -> 
     message = await Intake(store, SystemClock()).accept(SMTP, ENVELOPE, chunks(*parts))
     assert await store.messages.get(message.id) == message
     assert (message.subject, message.message_id, message.size) == ("Scan", "<1@x>", sum(map(len, parts)))
-    assert [part async for part in store.spool.open(message.id)] == [b"".join(parts)]
+    assert [part async for part in (await store.bodies.find(message.id)).chunks()] == [b"".join(parts)]
 
 
 @pytest.mark.parametrize("parts", [(), (b"",), (b"a\0b",), (b"a" * 60, b"b" * 60)])

@@ -5,7 +5,7 @@ import asyncio
 import apsw
 import pytest
 
-from mailbearer.errors import StoreError
+from mailbearer.errors import DiskFullError, StoreError
 from mailbearer.model.message import MessageState, QueuedMessage
 from tests.sending.office import SMTP, Office
 from tests.sending.test_courier import pass_time, running, until
@@ -100,3 +100,12 @@ async def test_message_that_another_process_took_over_is_left_to_it(
     await ready.clock.advance(seconds=10)
     assert (await delivery).state is MessageState.SENDING
     assert "taken by another process" in caplog.text
+
+
+async def test_command_is_told_that_nothing_can_be_claimed(ready: Office) -> None:
+    disk = FullDisk(ready, "new.state = 'Sending'")
+    await disk.fill()
+    message = await ready.put()
+    with pytest.raises(DiskFullError):
+        await ready.courier.flush()
+    assert await ready.state(message) == "Waiting"

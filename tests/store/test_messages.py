@@ -221,3 +221,18 @@ async def test_old_history_goes_and_the_living_stay(store: Store) -> None:
     gone = await store.messages.forget(NOW - MINUTE)
     assert sorted(gone) == ["m4", "m5", "m6"]
     assert await store.messages.ids() == {"m0", "m1", "m2", "m3", "new"}
+
+
+async def test_many_that_come_at_once_are_in_the_order_in_which_they_came(store: Store) -> None:
+    names = [f"m{number:03}" for number in (*range(150, 0, -1), *range(151, 160))]
+    kept = await asyncio.gather(*(store.messages.add(message(name)) for name in names))
+    assert [each.id for each in kept] == names
+    assert [each.id for each in await store.messages.list(limit=1000)] == names
+
+
+async def test_one_that_cannot_be_stored_does_not_hurt_those_that_come_with_it(store: Store) -> None:
+    await store.messages.add(message("m3"))
+    names = [f"m{number}" for number in range(7)]
+    kept = await asyncio.gather(*(store.messages.add(message(name)) for name in names), return_exceptions=True)
+    assert [isinstance(each, BaseException) for each in kept] == [name == "m3" for name in names]
+    assert sorted(each.id for each in await store.messages.list()) == names

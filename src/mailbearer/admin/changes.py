@@ -43,7 +43,7 @@ class Changes:
         heard, self._waiting = self._waiting, []
         for change in heard:
             level = logging.WARNING if change.kind in WORRYING else logging.INFO
-            _log.log(level, "token of %s: %s %s", change.service, change.kind, change.code)
+            _log.log(level, "token of %s: %s", change.service, " ".join(filter(None, (change.kind, change.code))))
             self._on_change(change)
         return frozenset([change.service for change in heard if await self._is_news(change)])
 
@@ -53,6 +53,8 @@ class Changes:
         if change.kind not in RELEASING:
             return False
         released = await self._store.messages.release_held(change.service, now=self._clock.now())
+        if released:
+            _log.info("%d held messages of %s are released", released, change.service)
         worried = change.service in self._worrying
         self._worrying.discard(change.service)
         return released > 0 or worried or change.kind is not ChangeKind.RENEWED

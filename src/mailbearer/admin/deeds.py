@@ -1,7 +1,7 @@
 """The table of deeds: a name, and at which desk it is done. Doors know the names and nothing of what is behind."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from mailbearer.admin.directory import Directory
@@ -11,16 +11,31 @@ from mailbearer.admin.system import SystemDesk
 from mailbearer.admin.tokens import TokenDesk
 from mailbearer.admin.views import service_view
 from mailbearer.errors import NotFoundError
-from mailbearer.model.service import Service
+from mailbearer.model.provider import Limits
+from mailbearer.model.service import Service, SmtpSettings
+from mailbearer.providers.limits import limits_of
 
 if TYPE_CHECKING:
+    from mailbearer.admin.devices import DeviceDesk
     from mailbearer.admin.mail import MailDesk
     from mailbearer.admin.providers import ProviderDesk
+    from mailbearer.admin.submission import SubmissionDesk
     from mailbearer.admin.tests import TestDesk
 
 Deed: TypeAlias = Callable[[Arguments, Who, Tell], Awaitable[dict[str, Json]]]
+Told: TypeAlias = Callable[[], Awaitable[None]]
 ROWS_MAX = 10_000  # of a listing
 WAITING_DEEDS = frozenset({"token.wait"})  # they only look on: cut off, nothing is lost, and they can be asked again
+CHANGING = frozenset(
+    {
+        *("service.add", "service.set", "service.remove"),
+        *("device.add", "device.set", "device.reset", "device.remove"),
+    }
+)
+
+
+async def _nobody_is_told() -> None:
+    """Let a change pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +49,22 @@ class Desks:
     providers: "Callable[[], ProviderDesk]"
     mail: "Callable[[], MailDesk]"
     tests: "Callable[[], TestDesk]"
+    devices: "Callable[[], DeviceDesk]"
+    submission: "Callable[[], SubmissionDesk]"
 
 
 class Deeds:
-    """Performs deeds by name."""
+    """Performs deeds by name. ``told`` hears when services or devices may have been changed (``CHANGING``)."""
 
     def __init__(self, desks: Desks) -> None:
+        self.told: Told = _nobody_is_told
         self._table: Mapping[str, Deed] = {
             **_service_deeds(desks),
             **_token_deeds(desks.tokens),
             **_provider_deeds(desks.providers),
             **_mail_deeds(desks.mail),
+            **_device_deeds(desks.devices),
+            "submit": lambda a, _w, _t: desks.submission().submit(a),
             "system.status": lambda _a, _w, _t: desks.system.status(),
             "audit.list": lambda a, _w, _t: desks.system.audit(limit=_limit(a)),
             "vault.rotate": lambda _a, w, _t: desks.system.rotate_key(who=w),
@@ -65,17 +85,25 @@ class Deeds:
         deed = self._table.get(name)
         if deed is None:
             raise NotFoundError("MB-W20", kind="deed", name=name, known=", ".join(self._table))
-        return await deed(arguments, who, tell)
+        if name not in CHANGING:
+            return await deed(arguments, who, tell)
+        try:
+            return await deed(arguments, who, tell)
+        finally:
+            await self.told()
 
 
 def _service_deeds(desks: Desks) -> dict[str, Deed]:
     desk = desks.services
 
     async def view(service: Service) -> dict[str, Json]:
-        provider = service.settings.provider
-        name = (await desks.directory.get(provider)).name if provider else ""
+        name, limits = "", Limits()
+        if service.settings.provider:
+            provider, registration = await desks.directory.both(service.settings.provider)
+            name, limits = provider.name, limits_of(provider, registration)
         known = await desk.without_secrets(service)
-        return service_view(known, name, await desks.tokens.facts(service.id), await desk.warnings(service))
+        told = service_view(known, name, await desks.tokens.facts(service.id), await desk.warnings(service))
+        return {**told, "limits": dict(asdict(limits))} if isinstance(service.settings, SmtpSettings) else told
 
     async def overview(_a: Arguments, _w: Who, _t: Tell) -> dict[str, Json]:
         return {"services": [await view(each) for each in await desk.all()]}
@@ -140,6 +168,23 @@ def _mail_deeds(desk: "Callable[[], MailDesk]") -> dict[str, Deed]:
         "queue.flush": lambda _a, _w, _t: desk().flush(),
         "check": lambda a, _w, _t: desk().check(a.text("service")),
         "received.list": lambda a, _w, _t: desk().received(limit=_limit(a)),
+    }
+
+
+def _device_deeds(desk: "Callable[[], DeviceDesk]") -> dict[str, Deed]:
+    async def reset(a: Arguments, w: Who, _t: Tell) -> dict[str, Json]:
+        if a.flag("finish"):
+            return await desk().finish(a.text("device"), who=w)
+        return await desk().reset(a.text("device"), a.text("password", ""), at_once=a.flag("at_once"), who=w)
+
+    return {
+        "device.list": lambda _a, _w, _t: desk().overview(),
+        "device.show": lambda a, _w, _t: desk().show(a.text("device")),
+        "device.add": lambda a, w, _t: desk().add(a.text("device"), a.mapping("values"), a.text("password", ""), who=w),
+        "device.set": lambda a, w, _t: desk().set(a.text("device"), a.mapping("values"), who=w),
+        "device.reset": reset,
+        "device.remove": lambda a, w, _t: desk().remove(a.text("device"), who=w),
+        "device.history": lambda a, _w, _t: desk().history(a.text("device"), limit=_limit(a)),
     }
 
 

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import Generic, TypeVar
 
 from mailbearer.errors import InvalidInputError
+from mailbearer.model.device import Device
 from mailbearer.model.envelope import is_address
 from mailbearer.model.secret import Secret
 from mailbearer.model.service import (
@@ -30,7 +31,7 @@ DESTINATIONS_MAX = 16
 TIMEOUT_RANGE = (timedelta(seconds=5), timedelta(minutes=10))
 INTERVAL_RANGE = (timedelta(seconds=10), timedelta(days=1))
 
-S = TypeVar("S", SmtpSettings, PopSettings)
+S = TypeVar("S", SmtpSettings, PopSettings, Device)
 E = TypeVar("E", bound=StrEnum)
 
 # RFC 1123 section 2.1

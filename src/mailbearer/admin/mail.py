@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from mailbearer.admin.jobs import job_view, job_views
 from mailbearer.admin.speech import Json, Who
-from mailbearer.admin.views import item_view, message_view, reason
+from mailbearer.admin.views import item_view, reason
 from mailbearer.errors import InvalidInputError, MailbearerError
 from mailbearer.model.envelope import Envelope
 from mailbearer.model.message import QueuedMessage
@@ -51,11 +52,13 @@ class MailDesk:
             self._courier.wake()
         else:
             message = await self._courier.deliver_now(message.id)
-        return {**message_view(message), "served": self._served}
+        return {**await job_view(self._store, message), "served": self._served}
 
     async def queue(self, *, everything: bool, limit: int) -> dict[str, Json]:
-        """Return the queue."""
-        return {"messages": [message_view(each) for each in await self._queue.list(everything=everything, limit=limit)]}
+        """Return the queue; ``total`` counts what ``limit`` leaves out, too."""
+        messages = await self._queue.list(everything=everything, limit=limit)
+        total = await self._queue.count(everything=everything) if len(messages) == limit else len(messages)
+        return {"messages": list[Json](await job_views(self._store, messages)), "total": total}
 
     async def act(self, deed: str, identity: str, *, who: Who) -> dict[str, Json]:
         """Show, retry, hold or cancel one message."""
@@ -67,11 +70,11 @@ class MailDesk:
             case "cancel":
                 message = await self._queue.cancel(identity)
             case _:
-                return message_view(await self._queue.show(identity))
+                return await job_view(self._store, await self._queue.show(identity))
         await self._store.audit.append(
             who=who.name, from_where=who.place, what=f"queue {deed}", subject=identity, detail=""
         )
-        return message_view(message)
+        return await job_view(self._store, message)
 
     async def _retry(self, identity: str) -> QueuedMessage:
         message = await self._queue.retry(identity)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from urllib.parse import quote
 
 from mailbearer.admin import fields
@@ -26,13 +26,15 @@ from mailbearer.providers.autoconfig import Autoconfig, OfferedServer, parse_aut
 from mailbearer.providers.custom import custom_provider, to_json
 from mailbearer.providers.detect import detect_by_domain, detect_by_host, detect_by_mx
 from mailbearer.providers.endpoints import resolve
+from mailbearer.providers.limits import LIMIT_NAMES, limits_of
 from mailbearer.providers.quirks import Quirk
 from mailbearer.tokens.context import Context
 
 HOSTS_MAX = 50
 DNS_SECONDS = 5.0
 _ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
-_REGISTRATION = ("client_id", "client_secret", "tenant", "redirect_uri", "hosts", "ca_file")
+LIMIT_MAX = 1_000_000_000
+_REGISTRATION = ("client_id", "client_secret", "tenant", "redirect_uri", "hosts", "ca_file", *LIMIT_NAMES)
 _ENDPOINTS = (
     "issuer",
     "authorization_endpoint",
@@ -93,6 +95,7 @@ class ProviderDesk:
             "secret_wanted": provider.secret_wanted,
             "missing": _missing(provider, registration),
             "registration": _registration_view(registration),
+            "limits": dict(asdict(limits_of(provider, registration))),
         }
 
     async def set(self, identity: str, values: Mapping[str, str], *, who: Who) -> dict[str, Json]:
@@ -264,7 +267,7 @@ def _refuse_unknown(values: Mapping[str, str], known: tuple[str, ...], *, kind: 
 
 
 def _registered(provider: Provider, before: Registration, values: Mapping[str, str]) -> Registration:
-    after, placed = before, dict(before.values)
+    after, placed, limits = before, dict(before.values), dict(before.limits)
     for name, text in values.items():
         match name:
             case "client_id":
@@ -279,9 +282,23 @@ def _registered(provider: Provider, before: Registration, values: Mapping[str, s
                 after = replace(after, extra_hosts=_hosts(text))
             case "ca_file":
                 after = replace(after, ca_file=_ca_file(text))
+            case _ if name in LIMIT_NAMES:
+                _set_limit(limits, name, text)
             case _:
                 placed[name] = fields.plain(name, text, most=1024)
-    return replace(after, provider=provider.id, values=placed)
+    return replace(after, provider=provider.id, values=placed, limits=limits)
+
+
+def _set_limit(limits: dict[str, int], name: str, text: str) -> None:
+    """Set a limit; an empty text brings the provider's own back."""
+    label = name.replace("_", " ").capitalize()
+    number = fields.plain(label, text, most=10)
+    if not number:
+        limits.pop(name, None)
+    elif number.isascii() and number.isdigit() and int(number) <= LIMIT_MAX:
+        limits[name] = int(number)
+    else:
+        raise fields.wrong(label, f"enter a whole number from 0 (no limit) to {LIMIT_MAX:,}, or nothing")
 
 
 def _redirect(text: str) -> str:
@@ -362,4 +379,5 @@ def _registration_view(registration: Registration) -> dict[str, Json]:
         "hosts": list(registration.extra_hosts),
         "ca_file": registration.ca_file,
         "values": dict(registration.values),
+        "limits": dict(registration.limits),
     }

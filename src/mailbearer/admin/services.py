@@ -127,6 +127,9 @@ class ServiceDesk:
             raise ConflictError("MB-W28", service=identity)
         if await self._store.messages.list(states=LIVING, service=service.id, limit=1):
             raise ConflictError("MB-W27", service=identity)
+        users = [device.id for device in await self._store.devices.all() if device.service == service.id]
+        if users:
+            raise ConflictError("MB-G09", service=identity, devices=", ".join(users))
         await delete_token_of(self._context, service.id, who.name)
         await self._store.services.remove(service.id)
         await self._audit(who, "service remove", identity, "")

@@ -8,7 +8,7 @@ from mailbearer import sentences
 from mailbearer.admin.services import labels, shown
 from mailbearer.admin.speech import Json
 from mailbearer.model.check import CheckReport, Step
-from mailbearer.model.message import QueuedMessage, ReceivedItem
+from mailbearer.model.message import MessageState, QueuedMessage, ReceivedItem
 from mailbearer.model.service import Service
 
 
@@ -61,12 +61,15 @@ def report_view(report: CheckReport) -> dict[str, Json]:
     }
 
 
-def message_view(message: QueuedMessage) -> dict[str, Json]:
-    """Return a message of the queue."""
-    told = reason(message.code, {"reply": message.reply}) if message.code else {}
+def message_view(message: QueuedMessage, server: Mapping[str, object]) -> dict[str, Json]:
+    """Return a message of the queue; ``server`` has ``host`` and ``port`` by which it leaves."""
+    told = reason(message.code, {**server, **message.facts}) if message.code else {}
+    if message.state is MessageState.HELD and not message.code:
+        told = {"text": "Somebody holds it.", "action": f"mailbearer queue retry {message.id} lets it go."}
     return {
         "id": message.id,
         "service": message.service,
+        "device": message.device,
         "sender": message.envelope.reverse_path,
         "recipients": [
             {"address": each.address, "state": each.state, "reply": each.reply} for each in message.recipients

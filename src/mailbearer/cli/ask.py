@@ -1,6 +1,7 @@
 """Asking for a deed: through the running service when there is one, otherwise done here under the same locks."""
 
 import getpass
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ import click
 
 from mailbearer.admin.speech import Json
 from mailbearer.control.client import ask, connect
-from mailbearer.errors import ConflictError, InvalidInputError
+from mailbearer.control.people import user_name
+from mailbearer.errors import ConflictError, InvalidInputError, StoreError
 
 SOCKET_NAME = "control.sock"
 PASTE_MAX = 64 * 1024  # characters of a pasted address
@@ -29,6 +31,25 @@ def served(folder: Path) -> bool:
     return True
 
 
+def refuse_strangers(folder: Path) -> None:
+    """See whether the data folder is ours to enter: whose it is helps more than that permission was denied.
+
+    Raises:
+        StoreError: MB-D01, it is another user's.
+    """
+    whose = ["root"]
+    try:
+        whose.append(user_name(folder.stat().st_uid))
+        allowed = os.access(folder, os.R_OK | os.X_OK)
+    except PermissionError:
+        allowed = False
+    except OSError:
+        return  # there is none yet, or the command itself tells what is wrong with it
+    if not allowed:
+        names = " or as ".join(dict.fromkeys(whose))
+        raise StoreError("MB-D01", path=folder, reason=f"It is another user's: use the command as {names}")
+
+
 def perform(
     folder: Path,
     deed: str,
@@ -37,7 +58,12 @@ def perform(
     content: tuple[BinaryIO, int] | None = None,
     on_event: Callable[[dict[str, Json]], None] = _nothing,
 ) -> dict[str, Json]:
-    """Have ``deed`` done and return its result."""
+    """Have ``deed`` done and return its result.
+
+    Raises:
+        StoreError: MB-D01, the data folder is another user's.
+    """
+    refuse_strangers(folder)
     peer = connect(folder / SOCKET_NAME)
     if peer is not None:
         with peer:

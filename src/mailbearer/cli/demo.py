@@ -2,9 +2,11 @@
 
 import asyncio
 import hashlib
+import smtplib
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from email import message_from_bytes
 from io import BytesIO
 from pathlib import Path
 
@@ -16,14 +18,17 @@ from mailbearer.app import App, open_app
 from mailbearer.cli.ask import held, listed, text
 from mailbearer.cli.paint import bold, clean, dim, facts, pad, word
 from mailbearer.clock import SystemClock
-from mailbearer.config.schema import Config
+from mailbearer.config.schema import Config, ListenerSection
 from mailbearer.errors import MailbearerError
+from mailbearer.net.tls import client_context
 from mailbearer.practice.options import PracticeOptions
 from mailbearer.practice.world import PracticeWorld
 from mailbearer.sending.compose import Letter, Mailbox, compose
 
 CLOCK = SystemClock()
 ACCOUNT = "scanner@practice.example"
+COPIER = "copier@office.lan"
+CONFIG = Config(listeners=(ListenerSection(name="demo", address="127.0.0.1:0"),))
 LIFE = timedelta(seconds=4)  # of an access token, so that its renewal can be watched
 PATIENCE = 8.0  # seconds to wait for the renewal
 WHO = Who("demo", "this terminal")
@@ -31,7 +36,7 @@ WHO = Who("demo", "this terminal")
 
 @click.command()
 def demo() -> int:
-    """Get a token, send a PDF, receive it back, watch a renewal, delete: on a provider inside this program.
+    """Get a token, send a PDF, receive it back, let a copier send, watch a renewal: on a provider inside this program.
 
     Nothing leaves this machine and nothing is kept. It takes less than ten seconds.
     """
@@ -51,12 +56,12 @@ def demo() -> int:
 async def _run(folder: Path) -> bool:
     async with (
         PracticeWorld(folder / "practice", PracticeOptions(access_ttl=LIFE, interval=timedelta(seconds=1))) as world,
-        open_app(folder / "data", Config()) as app,
+        open_app(folder / "data", CONFIG) as app,
         asyncio.TaskGroup() as tasks,
     ):
         keeper = tasks.create_task(app.keeper.run())
         try:
-            await _Tour(app, world, folder).walk()
+            await _Tour(app, world, folder, tasks).walk()
         except MailbearerError as error:
             click.echo(click.style(f"\n  ✕ {error}", fg="red"))
             if error.hint:
@@ -77,10 +82,11 @@ class _NotAsPromisedError(Exception):
 class _Tour:
     """The steps, one after the other."""
 
-    def __init__(self, app: App, world: PracticeWorld, folder: Path) -> None:
+    def __init__(self, app: App, world: PracticeWorld, folder: Path, tasks: asyncio.TaskGroup) -> None:
         self._app = app
         self._world = world
         self._inbox = folder / "received"
+        self._tasks = tasks
         self._number = 0
 
     async def walk(self) -> None:
@@ -92,6 +98,7 @@ class _Tour:
         pdf = _pdf()
         await self._step("Send a PDF", lambda: self._send(pdf))
         await self._step("Receive it back", lambda: self._receive(pdf))
+        await self._step("Let a copier send that knows passwords only", self._let_copier_send)
         await self._step("Leave it idle", self._idle)
         await self._step("Delete the tokens", self._delete)
 
@@ -164,6 +171,39 @@ class _Tour:
         if not same:
             raise _NotAsPromisedError("The PDF is not the one that was sent.")
 
+    async def _let_copier_send(self) -> None:
+        """Send through a listener as an old machine does, with a user name and a password of Mailbearer's."""
+        added = await self._do("device.add", device="copier-3f", values={"title": "Copier, 3rd floor"})
+        paper = {text(row, "label"): text(row, "value") for row in listed(held(added, "sheet"), "rows")}
+        gateway = await self._app.open_gateway()
+        work = [self._tasks.create_task(each) for each in (self._app.courier.run(), gateway.run())]
+        try:
+            await gateway.opened.wait()
+            certificate = self._app.store.folder.path / "certificates" / "own-ec.crt"
+            port = gateway.ports["demo"]
+            await asyncio.to_thread(_scan_to_mail, port, paper["Password"], certificate)
+            self._show("copier-3f", "Waiting", f"STARTTLS on port {port}, signed in, From: {COPIER}")
+            job = await self._ended("copier-3f")
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.wait(work)
+        if text(job, "state") != "Accepted":
+            raise _NotAsPromisedError(text(job, "reason"))
+        header = message_from_bytes(self._world.mailbox(ACCOUNT)[-1])
+        self._show("provider", "Accepted", f"From: {header['From']}, Reply-To: {header['Reply-To']}")
+        if (header["From"], header["Reply-To"]) != (ACCOUNT, COPIER):
+            raise _NotAsPromisedError("The message does not have the senders that it should have.")
+
+    async def _ended(self, device: str) -> dict[str, Json]:
+        """Return the newest message of ``device`` once it waits no more."""
+        end = CLOCK.monotonic() + PATIENCE
+        while True:
+            job = listed(await self._do("device.history", device=device), "messages")[0]
+            if text(job, "state") not in {"Waiting", "Sending"} or CLOCK.monotonic() > end:
+                return job
+            await CLOCK.sleep(0.02)
+
     async def _idle(self) -> None:
         """Wait, without any traffic, until the token was renewed by itself."""
         before = await self._do("token.status", service="smtp")
@@ -191,6 +231,13 @@ class _Tour:
 
     def _show(self, label: str, status: str, detail: str = "") -> None:
         click.echo(f"  {dim(pad(label, 10))}{word(status)}" + (f"  {dim(detail)}" if detail else ""))
+
+
+def _scan_to_mail(port: int, password: str, certificate: Path) -> None:
+    with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+        client.starttls(context=client_context(str(certificate)))
+        client.login("copier-3f", password)
+        client.sendmail(COPIER, [ACCOUNT], f"From: {COPIER}\r\nSubject: Scan\r\n\r\nOne page.\r\n")
 
 
 async def _nothing(_: dict[str, Json]) -> None:

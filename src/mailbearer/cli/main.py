@@ -13,6 +13,7 @@ from mailbearer import __version__
 from mailbearer.cli.paint import coloured, show_error
 from mailbearer.errors import AuthorizationUnavailableError, DiskFullError, MailbearerError
 
+SYSTEM_FOLDER = Path("/var/lib/mailbearer")
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
@@ -26,7 +27,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "service": ("service", "service", "List, show, set, add, remove and test services."),
     "token": ("token", "token", "Get, show, use and delete tokens."),
     "provider": ("provider", "provider", "Providers and application registrations."),
+    "device": ("device", "device", "Machines that send through the listeners."),
     "send": ("send", "send", "Send a message or files."),
+    "sendmail": ("sendmail", "sendmail", "Stands in for the sendmail command."),
     "queue": ("queue", "queue", "The outgoing queue."),
     "check": ("check", "check", "Fetch the mail of a POP service now."),
     "received": ("received", "received", "What was received."),
@@ -53,18 +56,25 @@ class _Commands(click.Group):
 
 
 def default_folder() -> Path:
-    """Return the data folder when none is named: /var/lib for root, the user's own data folder otherwise."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/mailbearer")
+    """Return the data folder when none is named."""
     base = os.environ.get("XDG_DATA_HOME", "")
-    return Path(base if base.startswith("/") else Path.home() / ".local/share") / "mailbearer"
+    own = Path(base if base.startswith("/") else Path.home() / ".local/share") / "mailbearer"
+    return folder_among(own, SYSTEM_FOLDER, root=os.geteuid() == 0)
+
+
+def folder_among(own: Path, system: Path, *, root: bool) -> Path:
+    """Return the folder of the machine, unless the user has one of his ``own``, or there is no other.
+
+    A program that calls sendmail as just any user must not get a queue that nobody empties.
+    """
+    return system if root or (os.path.isdir(system) and not os.path.isdir(own)) else own  # noqa: PTH112 - never raises
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--data",
     envvar="MAILBEARER_DATA",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
     help="Data folder (or MAILBEARER_DATA).",
 )
 @click.version_option(__version__, "--version", prog_name="mailbearer", message="%(prog)s %(version)s")

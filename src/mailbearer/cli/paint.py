@@ -29,6 +29,13 @@ _LOOKS: Final[Mapping[str, tuple[str, str]]] = {  # word → shape and colour; t
     "Failed": ("✕", "red"),
     "Cancelled": ("⊘", "bright_black"),
 }
+_LIMITS: Final[Mapping[str, str]] = {
+    "connections": "connections",
+    "messages_per_minute": "messages a minute",
+    "recipients_per_message": "recipients a message",
+    "recipients_per_day": "recipients in 24 hours",
+    "size": "a message",
+}
 WIDEST: Final = 60  # columns of one table cell
 
 
@@ -140,6 +147,16 @@ def size(octets: Json) -> str:
         if octets >= step:
             return f"{octets / step:.1f} {unit}"
     return f"{octets} B"
+
+
+def limits(numbers: Mapping[str, Json]) -> str:
+    """Return what a provider takes from one account, empty where nothing is known."""
+    told: list[str] = []
+    for name, unit in _LIMITS.items():
+        number = numbers.get(name)
+        if isinstance(number, int) and number:
+            told.append(f"{size(number)} {unit}" if name == "size" else f"{number:,} {unit}")
+    return ", ".join(told)
 
 
 def show_error(error: MailbearerError) -> None:

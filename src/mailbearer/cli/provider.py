@@ -6,7 +6,7 @@ import click
 
 from mailbearer.admin.speech import Json
 from mailbearer.cli.ask import assignments, held, listed, perform, text
-from mailbearer.cli.paint import as_json, bold, clean, dim, facts, table, wrapped
+from mailbearer.cli.paint import as_json, bold, clean, dim, facts, limits, table, wrapped
 
 SECRETS = frozenset({"client_secret"})
 
@@ -60,6 +60,8 @@ def set_provider(folder: Path, name: str, values: tuple[str, ...], machine: bool
 
     Fields: client_id, client_secret (=@FILE or =-), tenant, redirect_uri, hosts (further mail servers), ca_file, and
     those that `provider show` names as still to enter.
+
+    Limits: connections, messages_per_minute, recipients_per_message, recipients_per_day, size; 0 keeps none.
     """
     arguments: dict[str, Json] = {"provider": name, "values": assignments(values, secrets=SECRETS)}
     result = perform(folder, "provider.set", arguments)
@@ -128,6 +130,7 @@ def _show(view: dict[str, Json]) -> None:
         [
             ("SMTP", ", ".join(_words(servers, "smtp"))),
             ("POP", ", ".join(_words(servers, "pop"))),
+            ("Limits kept", limits(held(view, "limits"))),
             ("Client ID", text(registration, "client_id")),
             ("Client secret", "(set)" if registration.get("client_secret") is True else ""),
             ("Tenant", text(registration, "tenant")),

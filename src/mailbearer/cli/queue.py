@@ -33,7 +33,10 @@ def queue() -> None:
 @click.option("--json", "machine", is_flag=True, help="For machines.")
 @click.pass_obj
 def list_queue(folder: Path, everything: bool, limit: int, machine: bool) -> None:
-    """List messages, oldest first."""
+    """List messages, oldest first.
+
+    Those that wait longest; with --all the newest of all.
+    """
     result = perform(folder, "queue.list", {"all": everything, "limit": limit})
     if machine:
         as_json(result)
@@ -42,10 +45,12 @@ def list_queue(folder: Path, everything: bool, limit: int, machine: bool) -> Non
     if not messages:
         click.echo("Nothing waits.")
         return
+    devices = any(text(each, "device") for each in messages)
     rows = [
         (
             bold(text(each, "id")),
             word(text(each, "state")),
+            *((text(each, "device"),) if devices else ()),
             text(each, "service"),
             _recipients(each),
             text(each, "subject"),
@@ -55,7 +60,11 @@ def list_queue(folder: Path, everything: bool, limit: int, machine: bool) -> Non
         )
         for each in messages
     ]
-    table(("ID", "STATE", "SERVICE", "TO", "SUBJECT", "SIZE", "NEXT TRY", "REASON"), rows)
+    device = ("DEVICE",) if devices else ()
+    table(("ID", "STATE", *device, "SERVICE", "TO", "SUBJECT", "SIZE", "NEXT TRY", "REASON"), rows)
+    total = result.get("total")
+    if isinstance(total, int) and total > len(messages):
+        click.echo(dim(f"{len(messages):,} of {total:,}; --limit shows more."))
 
 
 @queue.command("show")
@@ -75,6 +84,7 @@ def show_message(folder: Path, identity: str, machine: bool) -> None:
         click.echo(wrapped(clean(action, most=1000), indent="  "))
     facts(
         [
+            ("Device", text(result, "device")),
             ("Service", text(result, "service")),
             ("From", text(result, "sender")),
             ("Subject", text(result, "subject")),
@@ -92,36 +102,37 @@ def show_message(folder: Path, identity: str, machine: bool) -> None:
         click.echo(f"  {word(text(each, 'state'))}  {clean(text(each, 'address'), most=320)}  {reply}")
 
 
-def _act(folder: Path, deed: str, identity: str) -> None:
-    result = perform(folder, deed, {"id": identity})
-    click.echo(f"{word(text(result, 'state'))}  {text(result, 'id')}")
+def _act(folder: Path, deed: str, identities: tuple[str, ...]) -> None:
+    for identity in identities:
+        result = perform(folder, deed, {"id": identity})
+        click.echo(f"{word(text(result, 'state'))}  {text(result, 'id')}")
 
 
 @queue.command("retry")
-@click.argument("identity", metavar="ID")
+@click.argument("identities", metavar="ID...", nargs=-1, required=True)
 @click.pass_obj
-def retry(folder: Path, identity: str) -> None:
-    """Try a message again now."""
-    _act(folder, "queue.retry", identity)
+def retry(folder: Path, identities: tuple[str, ...]) -> None:
+    """Try messages again now."""
+    _act(folder, "queue.retry", identities)
 
 
 @queue.command("hold")
-@click.argument("identity", metavar="ID")
+@click.argument("identities", metavar="ID...", nargs=-1, required=True)
 @click.pass_obj
-def hold(folder: Path, identity: str) -> None:
-    """Hold a message until `queue retry`."""
-    _act(folder, "queue.hold", identity)
+def hold(folder: Path, identities: tuple[str, ...]) -> None:
+    """Hold messages until `queue retry`."""
+    _act(folder, "queue.hold", identities)
 
 
 @queue.command("cancel")
-@click.argument("identity", metavar="ID")
+@click.argument("identities", metavar="ID...", nargs=-1, required=True)
 @click.pass_obj
-def cancel(folder: Path, identity: str) -> None:
-    """Take a message out of the queue.
+def cancel(folder: Path, identities: tuple[str, ...]) -> None:
+    """Take messages out of the queue.
 
     Recipients who have it already keep it.
     """
-    _act(folder, "queue.cancel", identity)
+    _act(folder, "queue.cancel", identities)
 
 
 @queue.command("flush")

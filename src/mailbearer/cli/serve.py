@@ -17,6 +17,7 @@ def serve(folder: Path, json_log: bool) -> None:
     from mailbearer.app import serve as run_service
     from mailbearer.config.load import load_config
     from mailbearer.config.schema import Config
+    from mailbearer.observe import maillog
     from mailbearer.observe.log import set_up_logging
 
     def set_up_log(config: Config) -> None:
@@ -27,11 +28,14 @@ def serve(folder: Path, json_log: bool) -> None:
 
     config = load_config(folder)
     set_up_log(config)
+    maillog.gather()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run_service(folder, config, on_ready=ready, on_reload=set_up_log))
     except* MailbearerError as errors:  # a room that cannot go on ends the service, with one sentence
         raise first_of(errors) from errors
+    finally:
+        maillog.flush()
 
 
 def first_of(errors: BaseExceptionGroup[MailbearerError]) -> MailbearerError:

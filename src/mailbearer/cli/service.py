@@ -6,7 +6,7 @@ import click
 
 from mailbearer.admin.speech import Json
 from mailbearer.cli.ask import assignments, confirm, held, listed, perform, text
-from mailbearer.cli.paint import as_json, bold, clean, dim, facts, moment, pad, table, word, wrapped
+from mailbearer.cli.paint import as_json, bold, clean, dim, facts, limits, moment, pad, table, word, wrapped
 
 SECRETS = frozenset({"password"})
 
@@ -154,7 +154,12 @@ def show(view: dict[str, Json]) -> None:
     for place in places if isinstance(places, list) else []:
         click.echo(dim(f"  {place}"))
     settings, labels = held(view, "settings"), held(view, "labels")
-    facts([(text(labels, name), text(settings, name)) for name in settings])
+    facts(
+        [
+            *((text(labels, name), text(settings, name)) for name in settings),
+            ("Limits kept", limits(held(view, "limits"))),
+        ]
+    )
     if text(settings, "auth") == "oauth2":
         show_token(held(view, "token"))
     warnings = view.get("warnings")

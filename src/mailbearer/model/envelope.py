@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mailbearer.errors import InvalidInputError
 
@@ -18,6 +19,7 @@ _LITERAL = r"\[[A-Za-z0-9:.-]+\]"
 _ADDRESS = re.compile(rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?:{_LABEL}(?:\.{_LABEL})*|{_LITERAL})")
 
 
+@lru_cache(maxsize=1024)  # every address is asked about at each door that it passes
 def is_address(text: str) -> bool:
     """Tell whether ``text`` is one bare address with a domain, no longer than ``ADDRESS_MAX`` octets."""
     try:
@@ -33,11 +35,29 @@ def domain_of(address: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class RecipientWish:
+    """What the sender wants to hear of one recipient (RFC 3461 section 4): NOTIFY words, and ORCPT ``type;address``."""
+
+    notify: tuple[str, ...] = ()
+    orcpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DsnWishes:
+    """The parameters of RFC 3461: ``ret`` FULL, HDRS or empty, ``envid`` decoded, one wish for each recipient."""
+
+    ret: str = ""
+    envid: str = ""
+    recipients: tuple[RecipientWish, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """Reverse-path (empty for failure reports) and recipients, in the order given."""
 
     reverse_path: str
     recipients: tuple[str, ...]
+    dsn: DsnWishes | None = None
 
     def __post_init__(self) -> None:
         if self.reverse_path and not is_address(self.reverse_path):

@@ -45,7 +45,7 @@ class RecipientOutcome:
 
 @dataclass(frozen=True, slots=True)
 class QueuedMessage:
-    """A row of the queue. The content is a file of the spool, named by the id."""
+    """A row of the queue. The content is kept under the same id."""
 
     id: MessageId
     service: ServiceId
@@ -60,6 +60,19 @@ class QueuedMessage:
     recipients: tuple[RecipientOutcome, ...]
     code: str = ""  # MB-S17 …: why it waits
     reply: str = ""  # the provider's last words
+    device: str = ""  # the id of the device that it came from; empty: one of our own ways
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What the sentence of ``code`` may name; of several recipients the first that was refused."""
+        refused = (each.address for each in self.recipients if each.state is RecipientState.REFUSED)
+        return {
+            "reply": self.reply,
+            "recipient": next(refused, ""),
+            "size": f"{self.size:,} bytes",
+            "device": self.device,
+            "next_try": "" if self.next_try is None else f"{self.next_try:at %H:%M UTC on %Y-%m-%d}",
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,17 @@ class Endpoints:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a provider takes from one account over SMTP; 0 where nothing is known or nothing is to be kept."""
+
+    connections: int = 0  # at once
+    messages_per_minute: int = 0
+    recipients_per_message: int = 0
+    recipients_per_day: int = 0  # in any 24 hours
+    size: int = 0  # octets of one message
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """One entry of the catalogue. Endpoint templates may hold ``{tenant}``, ``{base}``, ``{realm}``, ``{region}``."""
 
@@ -71,6 +82,7 @@ class Provider:
     unconfirmed: tuple[str, ...] = ()  # names of facts no source settled
     secret_wanted: str = ""  # what to know about the client secret
     custom: bool = False
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +97,5 @@ class Registration:
     extra_hosts: tuple[str, ...] = ()  # mail servers added to the provider's own by the administrator
     ca_file: str = ""  # PEM file of a certification authority for this provider's servers
     values: Mapping[str, str] = field(default_factory=dict[str, str])
+    limits: Mapping[str, int] = field(default_factory=dict[str, int])  # instead of those of the provider, by field name
     version: int = 0

@@ -5,7 +5,13 @@ from collections.abc import Generator
 from typing import Protocol, Self, TypeVar
 
 from mailbearer.clock import Clock
-from mailbearer.errors import ConnectionLostError, ForeignServerError, RemoteProtocolError, SignInRefusedError
+from mailbearer.errors import (
+    ConnectionLostError,
+    ForeignServerError,
+    MailbearerError,
+    RemoteProtocolError,
+    SignInRefusedError,
+)
 from mailbearer.net.connect import secure
 from mailbearer.net.stream import INJECTED, Stream
 from mailbearer.protocol.oauth.metadata import is_loopback
@@ -55,8 +61,10 @@ class Session:
     async def _next(self, core: Core[Event_co], seconds: float, when: str) -> Event_co:
         ended = False
         while True:
-            with self._named():
+            try:  # without _named: this is done for each reply
                 event = core.next_event()
+            except (RemoteProtocolError, ConnectionLostError) as error:
+                raise self._with_name(error) from error
             if event is not None:
                 return event
             if ended:
@@ -94,6 +102,9 @@ class Session:
         try:
             yield
         except (RemoteProtocolError, ConnectionLostError) as error:
-            code = self.route.code(int(error.code[-2:]))
-            fields = {**error.fields, "host": self.route.host}
-            raise type(error)(code, detail=error.detail, **fields) from error
+            raise self._with_name(error) from error
+
+    def _with_name(self, error: RemoteProtocolError | ConnectionLostError) -> MailbearerError:
+        code = self.route.code(int(error.code[-2:]))
+        fields = {**error.fields, "host": self.route.host}
+        return type(error)(code, detail=error.detail, **fields)

@@ -5,6 +5,7 @@ a message keeps its full length, because giving up there makes duplicates.
 """
 
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from mailbearer.clock import Clock
@@ -12,11 +13,12 @@ from mailbearer.errors import (
     ConnectError,
     ConnectionLostError,
     DeadlineError,
+    LocalProtocolError,
     MailbearerError,
     RemoteProtocolError,
     ServerRefusedError,
 )
-from mailbearer.model.envelope import Envelope
+from mailbearer.model.envelope import Envelope, RecipientWish
 from mailbearer.model.message import RecipientOutcome, RecipientState
 from mailbearer.model.service import TlsMode
 from mailbearer.net.connect import connect
@@ -56,13 +58,40 @@ LAST_WORDS_SECONDS = 2.0  # for a reply that came just before the server closed
 PIPELINE_MAX = 100  # commands in one flight: their replies must fit into the windows of the network
 
 
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One message of ``size`` octets.
+
+    ``utf8`` says that an address or header needs RFC 6531, ``eight_bit`` that the content is not all ASCII.
+    """
+
+    envelope: Envelope
+    size: int
+    utf8: bool = False
+    eight_bit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A transaction of which the first ``sent`` commands are on their way."""
+
+    submission: Submission
+    commands: list[Command]
+    sent: int
+
+
 class SmtpSession(Session):
-    """One connection to a submission server. ``extensions`` is what it offered last."""
+    """One connection to a submission server. ``extensions`` is what it offered last.
+
+    ``spent``: it ended while nothing of importance was on its way; only closing it makes sense.
+    """
 
     def __init__(self, stream: Stream, clock: Clock) -> None:
         super().__init__(stream, clock)
         self._core = SmtpClient()
+        self._begun: _Begun | None = None
         self.extensions = Extensions()
+        self.spent = False
 
     async def greet(self) -> Reply:
         """Return the server's greeting.
@@ -152,31 +181,41 @@ class SmtpSession(Session):
         utf8: bool = False,
         eight_bit: bool = False,
     ) -> tuple[RecipientOutcome, ...]:
-        """Hand over one message of ``size`` octets; return the outcome of each recipient in the envelope's order.
+        """Hand over one message that no other follows; see ``hand_over``."""
+        return await self.hand_over(Submission(envelope, size, utf8, eight_bit), chunks)
 
-        ``utf8`` says that an address or header needs RFC 6531, ``eight_bit`` that the content is not all ASCII.
+    async def hand_over(
+        self, submission: "Submission", chunks: AsyncIterator[bytes], *, following: "Submission | None" = None
+    ) -> tuple[RecipientOutcome, ...]:
+        """Hand over one message; return the outcome of each recipient in the envelope's order.
+
         A recipient that was put off (4xx) is Waiting. When no recipient is taken, the message is not sent.
+        ``following`` is what the next call will be about: it is begun in the same flight as the end of this message
+        (RFC 2920 section 3.1). If the next call is about another one, close the session instead. When this returns or
+        raises, and the session is ``spent``, close it too.
 
         Raises:
             ServerRefusedError: the message as a whole is refused (S34), put off (S17), too large (S19) or cannot be
                 taken here (S36).
             ConnectionLostError: S35 when nobody can know whether the server has the message, else S32: it has not.
         """
-        utf8 = utf8 or not all(address.isascii() for address in (envelope.reverse_path, *envelope.recipients))
-        self._check_fit(size, utf8=utf8, eight_bit=eight_bit)
-        told = size if self.extensions.size is not None else None
-        mail = MailFrom(envelope.reverse_path, told, eight_bit, utf8)
-        replies = await self._open_transaction(mail, envelope.recipients)
-        outcomes = tuple(map(_outcome, envelope.recipients, replies[1:]))
-        ready = len(replies) == len(outcomes) + 2 and replies[-1].code == 354
+        begun, self._begun = self._begun, None
+        if begun is None:
+            begun, wire = self._opening(submission)
+            await self._write(wire, self.route.patience(BLOCK_SECONDS), "sending MAIL FROM")
+        elif begun.submission is not submission:
+            raise LocalProtocolError(detail="another message was begun")
+        replies = await self._answers(begun)
+        recipients = submission.envelope.recipients
+        outcomes = tuple(map(_outcome, recipients, replies[1:]))
+        ready = len(replies) == len(begun.commands) and replies[-1].code == 354
         taken = replies[0].positive and any(outcome.state is RecipientState.ACCEPTED for outcome in outcomes)
         if not (ready and taken):
-            await (self._send_nothing() if ready else self.reset())
+            await self._call_off(EndOfData() if ready else Rset(), following)
             if taken or not replies[0].positive:
                 raise self._refused(replies[-1] if taken else replies[0])
             return outcomes
-        await self._send_body(chunks)
-        reply = await self._final_reply()
+        reply = await self._content_taken(chunks, following)
         if not reply.positive:
             raise self._refused(reply)
         return tuple(_with_final(outcome, reply) for outcome in outcomes)
@@ -219,32 +258,87 @@ class SmtpSession(Session):
         if missing:
             raise ServerRefusedError("MB-S36", host=host, extension=missing)
 
-    async def _open_transaction(self, mail: MailFrom, recipients: tuple[str, ...]) -> list[Reply]:
-        """Return the replies to MAIL, to each RCPT, and to DATA if it was sent: only when somebody will get it."""
-        commands: list[Command] = [mail, *map(RcptTo, recipients), Data()]
-        flight = PIPELINE_MAX if self.extensions.pipelining else 1
-        replies: list[Reply] = []
-        for start in range(0, len(commands), flight):
-            useless = replies and not replies[0].positive
-            nobody = start == len(commands) - 1 and not any(reply.positive for reply in replies[1:])
-            if useless or nobody:
-                break
-            batch = commands[start : start + flight]
-            await self._send(*batch)
-            replies += [await self._reply("before the message") for _ in batch]
-        return replies
+    def _opening(self, submission: "Submission") -> "tuple[_Begun, bytes]":
+        """Return a transaction and the first flight of its commands: all of them, unless there are very many."""
+        envelope, offered = submission.envelope, self.extensions
+        utf8 = submission.utf8 or not all(map(str.isascii, (envelope.reverse_path, *envelope.recipients)))
+        self._check_fit(submission.size, utf8=utf8, eight_bit=submission.eight_bit)
+        size = submission.size if offered.size is not None else None
+        dsn = envelope.dsn if offered.dsn else None
+        mail = MailFrom(envelope.reverse_path, size, submission.eight_bit, utf8)
+        if dsn is None:
+            commands: list[Command] = [mail, *map(RcptTo, envelope.recipients), Data()]
+        else:
+            mail = replace(mail, ret=dsn.ret, envid=dsn.envid)
+            wishes = (*dsn.recipients, *(RecipientWish(),) * len(envelope.recipients))
+            named = zip(envelope.recipients, wishes, strict=False)
+            commands = [mail, *(RcptTo(address, wish.notify, wish.orcpt) for address, wish in named), Data()]
+        first = commands[: PIPELINE_MAX if offered.pipelining else 1]
+        return _Begun(submission, commands, len(first)), b"".join(map(self._core.send, first))
 
-    async def _send_body(self, chunks: AsyncIterator[bytes]) -> None:
+    def _begin(self, following: "Submission | None") -> bytes:
+        """Return the first commands of the next message, nothing where they have to wait for an answer."""
+        if following is None or not self.extensions.pipelining:
+            return b""
+        try:
+            self._begun, wire = self._opening(following)
+        except MailbearerError:  # it will be told when its turn comes
+            return b""
+        return wire
+
+    async def _answers(self, begun: "_Begun") -> list[Reply]:
+        """Return the replies to MAIL, to each RCPT, and to DATA if it was sent: only when somebody will get it."""
+        commands, replies, sent = begun.commands, list[Reply](), begun.sent
+        flight = PIPELINE_MAX if self.extensions.pipelining else 1
+        while True:
+            while len(replies) < sent:
+                replies.append(await self._reply("before the message"))
+            useless = not replies[0].positive
+            nobody = sent == len(commands) - 1 and not any(reply.positive for reply in replies[1:])
+            if sent == len(commands) or useless or nobody:
+                return replies
+            batch = commands[sent : sent + flight]
+            sent += len(batch)
+            await self._send(*batch)
+
+    async def _call_off(self, command: "EndOfData | Rset", following: "Submission | None") -> None:
+        """End a transaction that nobody gets anything of.
+
+        When the server refused everybody and waits for the message all the same, it gets an empty one (RFC 2920
+        section 3.1). What it answers changes nothing any more; a connection that ends here is ``spent``.
+        """
+        try:
+            wire = self._core.send(command) + self._begin(following)
+            await self._write(wire, self.route.patience(BLOCK_SECONDS), f"sending {command.verb}")
+            await self._reply(f"answering {command.verb}")
+        except MailbearerError:
+            self.spent = True
+
+    async def _content_taken(self, chunks: AsyncIterator[bytes], following: "Submission | None") -> Reply:
+        """Send the content and, behind its end, the beginning of the next message; return the answer to the content."""
         patience, when = self.route.patience(BLOCK_SECONDS), "sending the message"
+        last = b""
         try:
             async for chunk in chunks:
-                await self._write(self._core.body(chunk), patience, when)
-            await self._write(self._core.send(EndOfData()), patience, when)
+                wire = self._core.body(chunk)
+                if last:
+                    await self._write(last, patience, when)
+                last = wire
+            wire = last + self._core.send(EndOfData()) + self._begin(following)
         except ConnectionLostError as lost:
             raise await self._last_words(lost) from lost
         except BaseException:
             self.stream.abort()  # a message that is not whole must not look as if it had ended
             raise
+        try:
+            await self._write(wire, patience, when)
+        except (ConnectionLostError, DeadlineError):  # the end may be out all the same
+            self.spent = True
+            return await self._final_reply(LAST_WORDS_SECONDS)
+        except BaseException:
+            self.stream.abort()
+            raise
+        return await self._final_reply(FINAL_SECONDS)
 
     async def _last_words(self, lost: ConnectionLostError) -> MailbearerError:
         """Return what the server said before it closed in the middle of the message; ``lost`` if it said nothing."""
@@ -259,16 +353,12 @@ class SmtpSession(Session):
             return lost
         return self._refused(reply)
 
-    async def _final_reply(self) -> Reply:
+    async def _final_reply(self, seconds: float) -> Reply:
         try:
-            event = await self._event("after the end of the message", FINAL_SECONDS)
+            event = await self._event("after the end of the message", seconds)
         except (ConnectionLostError, DeadlineError, RemoteProtocolError) as error:
             raise ConnectionLostError("MB-S35", host=self.route.host) from error
         return self._reply_of(event)
-
-    async def _send_nothing(self) -> None:
-        """End the message that the server waits for although it refused everybody (RFC 2920 section 3.1)."""
-        await self._ask(EndOfData())
 
     async def _ask(self, command: Command) -> Reply:
         await self._send(command)
@@ -282,6 +372,8 @@ class SmtpSession(Session):
         return self._reply_of(await self._event(when))
 
     def _reply_of(self, event: Event) -> Reply:
+        if isinstance(event, Answer) and event.reply.code != 421:  # nearly always
+            return event.reply
         match event:
             case Farewell(reply=reply) | Answer(reply=Reply(code=421) as reply):
                 raise self._refused(reply)

@@ -10,9 +10,10 @@ import re
 import sys
 from collections import deque
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TextIO
 
 from mailbearer.model.secret import Secret
+from mailbearer.observe import maillog
 
 BLOT: Final = "***"
 QUIET: Final = ("httpx2", "httpcore2", "httpx", "httpcore", "uvicorn", "uvicorn.access", "uvicorn.error", "asyncio")
@@ -37,6 +38,11 @@ _PATTERNS: Final = tuple(
         (r"[A-Za-z0-9+/_-]{80,}={0,2}", BLOT),  # an unbroken run that no word and no path of ours has
     )
 )
+_SIGNS: Final = (
+    *("bearer", "auth", "pass", "_token", "secret", "assertion", "code", "state"),
+    *("eyj", "ya29.", "1//", "ewb", "0.a", "1.a", "m.c"),
+)  # a text of ASCII with none of them, in small letters, and without an unbroken run is matched by no pattern
+_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{80}")
 _ESCAPES: Final = {number: f"\\x{number:02x}" for number in (*range(0x20), *range(0x7F, 0xA0))} | {
     0x0A: "\\n",
     0x0D: "\\r",
@@ -61,6 +67,16 @@ def redacted(text: str) -> str:
     """Return ``text`` without anything that was registered or looks like a secret."""
     for secret in _registered:
         text = text.replace(secret.reveal(), BLOT)
+    return _without_signs(text) if _looks_secret(text) else text
+
+
+def _looks_secret(text: str) -> bool:
+    """Tell whether any pattern can match: seven expressions cost more than everything else that is done to a line."""
+    small = text.lower()
+    return not text.isascii() or any(sign in small for sign in _SIGNS) or _RUN.search(text) is not None
+
+
+def _without_signs(text: str) -> str:
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return text
@@ -68,6 +84,8 @@ def redacted(text: str) -> str:
 
 def escaped(text: str) -> str:
     """Return ``text`` with control characters, line ends and direction marks written out: one event, one line."""
+    if text.isascii() and text.isprintable():
+        return text
     return text.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
 
 
@@ -76,7 +94,8 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        return f"{_time_of(record)} {record.levelname} {_said(record)}"
+        start = f"{_time_of(record)} {record.levelname} "
+        return "\n".join([start + said for said in _said(record)])
 
 
 class JsonFormatter(logging.Formatter):
@@ -84,18 +103,22 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        line = {
-            "time": _time_of(record),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": _said(record),
-        }
-        return json.dumps(line, ensure_ascii=False)
+        about = {"time": _time_of(record), "level": record.levelname, "logger": record.name}
+        return "\n".join([json.dumps({**about, "message": said}, ensure_ascii=False) for said in _said(record)])
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to standard error, gathered lines of the mail log before anything that was said after them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write ``record``."""
+        maillog.flush()
+        super().emit(record)
 
 
 def set_up_logging(*, level: str, json_lines: bool) -> None:
     """Log to standard error from ``level`` (``debug``, ``info``, ``warning``, ``error``) on."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(JsonFormatter() if json_lines else LineFormatter())
     root = logging.getLogger()
     for old in root.handlers[:]:
@@ -111,9 +134,19 @@ def _time_of(record: logging.LogRecord) -> str:
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _said(record: logging.LogRecord) -> str:
-    """Return message and traceback as one safe line."""
+def _said(record: logging.LogRecord) -> list[str]:
+    """Return each line of the mail log, or message and traceback as one, safe to be shown."""
+    if isinstance(record.msg, maillog.Lines):
+        return _each_safe(record.msg.texts)
     text = record.getMessage()[:_ARGUMENT]
     if record.exc_info and record.exc_info[0] is not None:
         text += "\n" + logging.Formatter().formatException(record.exc_info)
-    return escaped(redacted(text))
+    return [escaped(redacted(text))]
+
+
+def _each_safe(texts: list[str]) -> list[str]:
+    """Return ``texts``, all looked at together first: it is nearly always good news for each of them."""
+    whole = "\n".join(texts)
+    if redacted(whole) == whole:
+        return [escaped(text) for text in texts]
+    return [escaped(redacted(text)) for text in texts]

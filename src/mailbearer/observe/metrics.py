@@ -1,6 +1,6 @@
 """The metrics, for Prometheus, on a registry of our own. Fed by functions; who serves them is not known here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -14,6 +14,7 @@ _MESSAGES: Final = Counter(
     ["verb"],
     registry=REGISTRY,
 )
+_VERBS: Final[dict[str, Counter]] = {}  # looked up once: this is done for each message
 _QUEUE: Final = Gauge(
     "mailbearer_queue_messages",
     "Messages in the queue and its history, by state.",
@@ -43,16 +44,62 @@ _RECEIVED: Final = Counter(
     "Messages that were fetched and handed over to every destination.",
     registry=REGISTRY,
 )
+_OLDEST: Final = Gauge(
+    "mailbearer_queue_oldest_seconds",
+    "Age of the message that waits longest, 0 when none waits.",
+    registry=REGISTRY,
+)
+_CONNECTIONS: Final = Gauge(
+    "mailbearer_listener_connections",
+    "Devices that are connected now, by listener.",
+    ["listener"],
+    registry=REGISTRY,
+)
+_ACCEPTED: Final = Counter(
+    "mailbearer_listener_messages",
+    "Messages that were accepted from devices, by listener.",
+    ["listener"],
+    registry=REGISTRY,
+)
+_REFUSALS: Final = Counter(
+    "mailbearer_refusals",
+    "What devices were refused, or had to be repaired, by the code of the reason.",
+    ["code"],
+    registry=REGISTRY,
+)
 
 
 def count_message(verb: str) -> None:
     """Count something that happened to a message; called by the mail log."""
-    _MESSAGES.labels(verb).inc()
+    counter = _VERBS.get(verb)
+    if counter is None:
+        counter = _VERBS[verb] = _MESSAGES.labels(verb)
+    counter.inc()
 
 
 def set_queue(by_state: Mapping[str, int]) -> None:
     """Set how many messages are in each state; a state that is left out has none."""
     _set(_QUEUE, by_state)
+
+
+def set_oldest(seconds: float) -> None:
+    """Set how old the message is that waits longest."""
+    _OLDEST.set(seconds)
+
+
+def set_connections(by_listener: Mapping[str, int]) -> None:
+    """Set how many devices are connected to each listener."""
+    _set(_CONNECTIONS, by_listener)
+
+
+def accepted_at(listener: str) -> Callable[[], None]:
+    """Return what counts a message that came in by ``listener``."""
+    return _ACCEPTED.labels(listener).inc
+
+
+def count_refusal(code: str) -> None:
+    """Count something that a device was refused."""
+    _REFUSALS.labels(code).inc()
 
 
 def set_tokens(by_status: Mapping[str, int]) -> None:

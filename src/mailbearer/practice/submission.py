@@ -20,6 +20,7 @@ from mailbearer.protocol.smtp.server_events import (
     Body,
     BodyEnd,
     Challenge,
+    ChunkEnd,
     DataAsked,
     Event,
     Hello,
@@ -29,6 +30,7 @@ from mailbearer.protocol.smtp.server_events import (
     RcptAsked,
     RsetAsked,
     StartTlsAsked,
+    Whole,
 )
 
 Answer = Reply | Challenge
@@ -129,7 +131,9 @@ class Submission:
                 return self._message(event)
             case Bad(reply=reply):
                 return reply
-            case StartTlsAsked() | NoopAsked() | QuitAsked() | Body():
+            case ChunkEnd(size=size):
+                return Reply(250, "2.0.0", (f"{size} octets so far",))
+            case StartTlsAsked() | NoopAsked() | QuitAsked() | Body() | Whole():  # the last two are never decided
                 return _REPLIES[type(event)]
 
     def _hello(self, *, esmtp: bool) -> Reply:

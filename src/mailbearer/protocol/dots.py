@@ -79,7 +79,8 @@ class DotUnstuffer:
             self.rest += data
             return b""
         data = self._held + data
-        end = data.find(_END)
+        dots = b"." in data  # a scan has none, nor have most of its pieces: then nothing is to be looked for
+        end = data.find(_END) if dots else -1
         if end >= 0:
             self.done = True
             self.rest = data[end + len(_END) :]
@@ -89,6 +90,6 @@ class DotUnstuffer:
             certain = data[: len(data) - len(self._held)]
         if not certain:
             return b""
-        message = certain.replace(b"\r\n.", b"\r\n")[self._virtual :]
+        message = (certain.replace(b"\r\n.", b"\r\n") if dots else certain)[self._virtual :]
         self._virtual = 0
         return message

@@ -21,16 +21,16 @@ class LineBuffer:
     were cut makes no difference. ``limit`` may be set anew between two lines.
     """
 
-    __slots__ = ("_bytes", "_letter", "_scanned", "limit")
+    __slots__ = ("_letter", "_scanned", "held", "limit")
 
     def __init__(self, limit: int, *, letter: Letter = "S") -> None:
         self.limit = limit
         self._letter = letter
-        self._bytes = bytearray()
+        self.held = bytearray()  # what waits, to be looked at only
         self._scanned = 0  # no LF before this offset: a line that comes octet by octet is not searched again and again
 
     def __len__(self) -> int:
-        return len(self._bytes)
+        return len(self.held)
 
     def feed(self, data: bytes) -> None:
         """Add ``data``.
@@ -38,9 +38,9 @@ class LineBuffer:
         Raises:
             LimitExceededError: more than ``BACKLOG_MAX`` octets wait unread.
         """
-        if len(self._bytes) + len(data) > BACKLOG_MAX:
+        if len(self.held) + len(data) > BACKLOG_MAX:
             raise LimitExceededError(f"MB-{self._letter}31", limit=f"{BACKLOG_MAX} bytes", what="at once")
-        self._bytes += data
+        self.held += data
 
     def next_line(self) -> bytes | None:
         """Return the next line without its CR LF, or None until it is complete.
@@ -49,24 +49,26 @@ class LineBuffer:
             LimitExceededError: the line is longer than ``limit``.
             RemoteProtocolError: a CR or LF stands alone.
         """
-        end = self._bytes.find(b"\n", self._scanned)
-        length = len(self._bytes) if end < 0 else end
+        if not self.held:
+            return None
+        end = self.held.find(b"\n", self._scanned)
+        length = len(self.held) if end < 0 else end
         if length > self.limit + 1:  # + 1: the CR
             raise LimitExceededError(f"MB-{self._letter}31", limit=f"{self.limit} bytes", what="in one line")
         if end < 0:
             self._scanned = length
             return None
-        if end == 0 or self._bytes.find(b"\r", 0, end) != end - 1:
+        if end == 0 or self.held.find(b"\r", 0, end) != end - 1:
             raise RemoteProtocolError(f"MB-{self._letter}30", problem="a line does not end with CR LF")
-        line = bytes(self._bytes[: end - 1])
-        del self._bytes[: end + 1]
+        line = bytes(self.held[: end - 1])
+        del self.held[: end + 1]
         self._scanned = 0
         return line
 
     def take(self) -> bytes:
         """Return everything that waits, and forget it."""
-        rest = bytes(self._bytes)
-        self._bytes.clear()
+        rest = bytes(self.held)
+        self.held.clear()
         self._scanned = 0
         return rest
 

@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from mailbearer.errors import InvalidInputError
 from mailbearer.model.grant import Flow
-from mailbearer.model.provider import Endpoints, FlowAdvice, MailServer, Provider
+from mailbearer.model.provider import Endpoints, FlowAdvice, Limits, MailServer, Provider
 from mailbearer.model.service import ServiceKind, TlsMode
 from mailbearer.protocol.oauth.metadata import check_endpoint
 from mailbearer.providers.quirks import Quirk
@@ -75,6 +76,7 @@ def write_provider(provider: Provider) -> str:
         "notes": provider.notes,
         "unconfirmed": provider.unconfirmed,
         "secret_wanted": provider.secret_wanted,
+        "limits": asdict(provider.limits),
     }
     return json.dumps(found, ensure_ascii=False)
 
@@ -116,7 +118,23 @@ def _provider(record: Record, *, custom: bool) -> Provider:
         unconfirmed=record.texts("unconfirmed"),
         secret_wanted=record.text("secret_wanted"),
         custom=custom,
+        limits=_limits(record),
     )
+
+
+def _limits(record: Record) -> Limits:
+    if not record.has("limits"):  # a provider that an older version stored
+        return Limits()
+    limits = record.record("limits")
+    found = Limits(
+        connections=limits.number("connections"),
+        messages_per_minute=limits.number("messages_per_minute"),
+        recipients_per_message=limits.number("recipients_per_message"),
+        recipients_per_day=limits.number("recipients_per_day"),
+        size=limits.number("size"),
+    )
+    limits.finish()
+    return found
 
 
 def _endpoints(record: Record, issuer: str) -> Endpoints:

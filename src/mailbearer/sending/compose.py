@@ -23,6 +23,7 @@ BODY_MAX = 10_000_000  # characters of a text; more is a file
 FILES_MAX = 1_000
 HEADER_MAX = 256 * 1024  # octets of a ready message's header; Postfix takes 102,400
 SUBJECT_MAX = 900  # characters; folded and encoded it stays far below the header limits of providers
+SUBJECT_READ = 2_000  # octets of a subject that are decoded for lists; the time of the decoder grows with their square
 _LINES = 57 * 1024  # octets read at once; 57 give one line of 76 in base64 (RFC 2045 section 6.8)
 _NAMED = re.compile(r'\s*(?:"([^"]*)"|([^<>"]*?))\s*<([^<>]+)>\s*')
 _FIELD = re.compile(rb"([!-9;-~]{1,256})[ \t]*:")  # RFC 5322 section 2.2, with the blank of section 4.5
@@ -71,13 +72,13 @@ class Letter:
     files: tuple[Path, ...] = ()
 
 
-def compose(letter: Letter, target: BinaryIO, *, now: datetime) -> str:
-    """Write ``letter`` to ``target`` and return its Message-ID, with angle brackets.
+def compose(letter: Letter, target: BinaryIO, *, now: datetime, message_id: str = "") -> str:
+    """Write ``letter`` to ``target`` and return its Message-ID, with angle brackets; a new one unless it is given.
 
     Raises:
         InvalidInputError: a field cannot stand in a header, or a file cannot be read; ``target`` is of no use then.
     """
-    message_id = new_message_id(letter.sender.address)
+    message_id = message_id or new_message_id(letter.sender.address)
     target.write(_head(letter, message_id, now))
     if not letter.files:
         target.writelines(_text(letter))
@@ -134,7 +135,7 @@ def new_message_id(sender: str) -> str:
 
 def subject_of(header: bytes) -> str:
     """Return the decoded Subject of a header block for lists, at most 200 characters, empty when there is none."""
-    return _decoded(_raw_value(header, b"subject"))[:200]
+    return _decoded(_raw_value(header, b"subject")[:SUBJECT_READ])[:200]
 
 
 def header_value(header: bytes, name: bytes) -> str:
@@ -155,6 +156,8 @@ def _decoded(value: bytes) -> str:
     from email.header import decode_header, make_header  # noqa: PLC0415 - only where a subject is listed
 
     text = value.decode("utf-8", "replace")
+    if "=?" not in text and text.isprintable():
+        return text
     with contextlib.suppress(ValueError, LookupError, HeaderParseError):  # a broken encoded word is shown as it stands
         text = str(make_header(decode_header(text)))
     return "".join(char if char.isprintable() else " " for char in text)

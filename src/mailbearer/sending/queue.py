@@ -21,8 +21,15 @@ class Queue:
         self._wake = wake
 
     async def list(self, *, everything: bool, limit: int) -> tuple[QueuedMessage, ...]:
-        """Return messages, oldest first: those that wait, or all."""
-        return await self._store.messages.list(states=() if everything else LIVING, limit=limit)
+        """Return messages, oldest first: those that wait longest, or the newest of all."""
+        if everything:
+            return (await self._store.messages.list(limit=limit, newest_first=True))[::-1]
+        return await self._store.messages.list(states=LIVING, limit=limit)
+
+    async def count(self, *, everything: bool) -> int:
+        """Return how many messages wait, or there are in all."""
+        counts = await self._store.messages.counts()
+        return sum(count for state, count in counts.items() if everything or state in LIVING)
 
     async def show(self, identity: str) -> QueuedMessage:
         """Return one message."""

@@ -14,22 +14,36 @@ from mailbearer.errors import (
     ServerRefusedError,
     TokenUnavailableError,
 )
-from mailbearer.model.envelope import Envelope
-from mailbearer.model.message import MessageId, QueuedMessage, RecipientOutcome
+from mailbearer.model.message import QueuedMessage, RecipientOutcome
 from mailbearer.model.provider import Provider
 from mailbearer.model.service import AuthMethod, Service, ServiceId
 from mailbearer.net.route import Route, routes_of
-from mailbearer.net.smtp import SmtpSession, open_smtp
+from mailbearer.net.smtp import SmtpSession, Submission, open_smtp
 from mailbearer.observe.maillog import Verb, record
 from mailbearer.protocol.sasl.login import Login
 from mailbearer.protocol.sasl.mechanism import Mechanism
 from mailbearer.protocol.sasl.plain import Plain
-from mailbearer.sending.verdicts import waiting_recipients
-from mailbearer.store.spool import Spool
+from mailbearer.providers.limits import limits_of
+from mailbearer.providers.quirks import Quirk
+from mailbearer.sending.limits import Account
+from mailbearer.store.allowances import Taken
+from mailbearer.store.bodies import Body
 from mailbearer.tokens.admission import Sources, admitted, mechanism_of
 from mailbearer.tokens.source import AccessToken
 
 PRIMARY_PAUSE = timedelta(minutes=5)  # how long the Secondary Server is used before the first is tried again
+FRESH_LIFE = timedelta(minutes=11)  # High Volume Email refuses a token with less than ten minutes left
+FRESH_SERVERS = ("smtp-hve.",)  # how the names of the servers begin that want one
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A service and what leads to its servers, as the settings are now."""
+
+    service: Service
+    provider: Provider | None
+    ca_file: str
+    account: Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +51,22 @@ class Line:
     """A connection that is signed in."""
 
     session: SmtpSession
-    service: Service
-    provider: Provider | None
+    way: Way
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A message with those of its recipients that one transaction is for."""
+
+    message: QueuedMessage
+    submission: Submission
+    body: Body
+    taken: Taken
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Whom it goes to."""
+        return self.submission.envelope.recipients
 
 
 class _Content:
@@ -57,48 +85,53 @@ class _Content:
 class Relay:
     """Opens lines to the servers of a service and hands messages over on them."""
 
-    def __init__(self, sources: Sources, spool: Spool, clock: Clock, *, hello_name: str) -> None:
+    def __init__(self, sources: Sources, clock: Clock, *, hello_name: str) -> None:
         self._sources = sources
-        self._spool = spool
         self._clock = clock
         self._hello_name = hello_name
         self._primary_down: dict[ServiceId, datetime] = {}
 
-    async def provider_of(self, identity: ServiceId) -> Provider | None:
-        """Return the provider of a service, None where none is chosen or it cannot be found out."""
-        try:
-            settings = (await self._sources.service_of(identity)).settings
-            return (await self._sources.provider_of(settings.provider))[0] if settings.provider else None
-        except MailbearerError:
-            return None
+    async def way_of(self, identity: ServiceId) -> Way:
+        """Return how mail of a service leaves.
 
-    async def open(self, identity: ServiceId) -> Line:
+        Raises:
+            NotFoundError: there is no such service or provider.
+        """
+        service = await self._sources.service_of(identity)
+        settings = service.settings
+        if not settings.provider:
+            return Way(service, None, "", Account(f"{identity}/{service.sasl_user.lower()}"))
+        provider, registration = await self._sources.provider_of(settings.provider)
+        account = Account(f"{provider.id}/{service.sasl_user.lower()}", limits_of(provider, registration))
+        return Way(service, provider, registration.ca_file, account)
+
+    async def open(self, way: Way) -> Line:
         """Return a line to the Primary Server, or to the Secondary Server when the first cannot be reached.
 
         Raises:
             TokenUnavailableError: there is no token; nothing was connected.
             MailbearerError: no server took us; the error of the first is told.
         """
-        service = await self._sources.service_of(identity)
-        settings = service.settings
-        provider: Provider | None = None
-        ca_file = ""
-        if settings.provider:
-            provider, registration = await self._sources.provider_of(settings.provider)
-            ca_file = registration.ca_file
-        routes = routes_of(service, ca_file)
-        if not routes or not settings.port:
-            raise TokenUnavailableError("MB-W30", service=identity)
-        return Line(await self._first_that_answers(service, provider, routes), service, provider)
+        routes = routes_of(way.service, way.ca_file)
+        if not routes or not way.service.settings.port:
+            raise TokenUnavailableError("MB-W30", service=way.service.id)
+        return Line(await self._first_that_answers(way.service, way.provider, routes), way)
 
-    async def deliver(self, line: Line, message: QueuedMessage) -> tuple[RecipientOutcome, ...]:
-        """Hand ``message`` over to those of its recipients that still wait; return what the server said of each."""
-        record(Verb.SENDING, message.id, server=line.session.route.host, attempt=message.attempts + 1)
-        envelope = Envelope(message.envelope.reverse_path, waiting_recipients(message))
-        eight_bit = line.session.extensions.eight_bit and not await self._is_ascii(message.id)
-        content = _Content(self._spool.open(message.id))
+    async def deliver(
+        self, line: Line, parcel: Parcel, following: Parcel | None = None
+    ) -> tuple[RecipientOutcome, ...]:
+        """Hand ``parcel`` over; return what the server said of each of its recipients.
+
+        ``following`` is what comes next on this line.
+        """
+        message, session = parcel.message, line.session
+        record(Verb.SENDING, message.id, server=session.route.host, attempt=message.attempts + 1)
+        submission = parcel.submission
+        content = _Content(parcel.body.chunks())
         try:
-            return await line.session.submit(envelope, message.size, content.chunks(), eight_bit=eight_bit)
+            return await session.hand_over(
+                submission, content.chunks(), following=None if following is None else following.submission
+            )
         except asyncio.CancelledError:
             if content.gone:
                 record(Verb.UNCERTAIN, message.id, message_id=message.message_id)
@@ -163,6 +196,7 @@ class Relay:
                 raise
             return session
 
+        picky = Quirk.FRESHNESS_600 in provider.quirks and route.host.startswith(FRESH_SERVERS)
         return await admitted(
             self._sources.tokens,
             service,
@@ -170,11 +204,5 @@ class Relay:
             provider=provider,
             clock=self._clock,
             attempt=attempt,
+            life=FRESH_LIFE if picky else timedelta(),
         )
-
-    async def _is_ascii(self, message: MessageId) -> bool:
-        chunks: AsyncIterator[bytes] = self._spool.open(message)
-        async for chunk in chunks:
-            if not chunk.isascii():
-                return False
-        return True

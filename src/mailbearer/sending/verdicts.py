@@ -93,6 +93,8 @@ def after_delivery(
     draw: float,
 ) -> QueuedMessage:
     """Return ``message`` after the server answered for each recipient that was still waiting."""
+    if len(outcomes) == len(message.recipients) and all(each.state is RecipientState.ACCEPTED for each in outcomes):
+        return _accepted(message, outcomes)
     answered = {outcome.address: outcome for outcome in outcomes}
     limit: Verdict | None = None
     recipients: list[RecipientOutcome] = []
@@ -111,9 +113,19 @@ def after_delivery(
         if outcome.state is RecipientState.REFUSED:
             refusal = Fate(Turn.FAIL, _code_of_refusal(outcome.reply, provider), outcome.reply)
             return after_failure(message, refusal, now=now, draw=draw)
-    accepted = MessageState.ACCEPTED
-    reply = recipients[-1].reply
-    return replace(message, state=accepted, attempts=message.attempts + 1, code="", reply=reply, next_try=None)
+    return _accepted(message, message.recipients)
+
+
+def _accepted(message: QueuedMessage, recipients: tuple[RecipientOutcome, ...]) -> QueuedMessage:
+    return replace(
+        message,
+        state=MessageState.ACCEPTED,
+        recipients=recipients,
+        attempts=message.attempts + 1,
+        code="",
+        reply=recipients[-1].reply,
+        next_try=None,
+    )
 
 
 def waiting_recipients(message: QueuedMessage) -> tuple[str, ...]:

@@ -5,20 +5,25 @@ Everything that waits to be written goes into one transaction, and nobody hears 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import apsw
 
 from mailbearer.errors import StoreError
 from mailbearer.store import failures, schema
-from mailbearer.store.rows import execute, pragma
-from mailbearer.store.worker import Job, Result, Work, Worker
+from mailbearer.store.rows import ROWS_AT_ONCE, execute, pragma
+from mailbearer.store.worker import After, Before, Durable, Item, Job, Result, Together, Work, Worker
 
 # 3.7.0 to 3.51.2 can lose commits when two connections meet at a checkpoint: https://sqlite.org/releaselog/3_51_3.html
 SQLITE_MIN = (3, 51, 3)
 BUSY_TIMEOUT_MS = 10_000  # as long as a foreground command may be kept waiting
 WAL_KEPT_BYTES = 16 * 1024 * 1024
+CHECKPOINT_PAGES = 1_000  # of the log, 4 MiB, as SQLite itself, which does it in the middle of a commit
+PAGE_BYTES = 4096  # SQLite's default
 CACHE_KIB = 256  # for each connection instead of 2,000: the kernel's cache has the file too, and `serve` stays small
 
 
@@ -28,9 +33,18 @@ class Database:
     def __init__(self, path: Path, writer: apsw.Connection, reader: apsw.Connection, *, version: int) -> None:
         self._path = path
         self._version = version
-        self._writer = Worker("store-writer", writer, lambda jobs: self._commit(writer, jobs))
+        self._logged_pages = 0  # written since the log was last brought into the database
+        writer.wal_autocheckpoint(0)  # ``_checkpoint`` does it
+        self._writer = Worker(
+            "store-writer", writer, lambda jobs: self._carry_out(writer, jobs), lambda: self._checkpoint(writer)
+        )
         self._reader = Worker("store-reader", reader, lambda jobs: self._look_up(reader, jobs))
         self._closed = False
+
+    @property
+    def owed_bytes(self) -> int:
+        """What stands in the log only, about: it has still to find room in the database."""
+        return self._logged_pages * PAGE_BYTES
 
     @classmethod
     async def open(cls, path: Path, *, alone: bool = True, steps: Sequence[str] | None = None) -> "Database":
@@ -47,21 +61,55 @@ class Database:
         writer, reader = await asyncio.to_thread(_connect_both, path, known, alone=alone)
         return cls(path, writer, reader, version=len(known))
 
-    async def write(self, work: Work[Result]) -> Result:
+    async def write(
+        self,
+        work: Work[Result],
+        *,
+        before: Before | None = None,
+        after: After | None = None,
+        patience: float = 0.0,
+    ) -> Result:
         """Run ``work`` in a transaction and return its result once it is on the disk.
 
         ``work`` runs in the writer's thread together with others in one transaction, it may be run a second time after
-        a failure, and so it touches nothing but its connection. What it raises undoes only its own changes.
+        a failure, and so it touches nothing but its connection. What it raises undoes only its own changes. ``before``
+        runs in the same thread before the transaction begins; the files that it returns are synced first, each once
+        for all who wait. ``after`` is told there whether all went well. With ``patience`` it may wait so many seconds
+        for another transaction to share.
 
         Raises:
             StoreError: nothing was changed.
             DiskFullError: nothing was changed; there is no room for it.
         """
-        return await self._writer.do(work)
+        return await self._writer.ask(work, before=before, after=after, patience=patience)
+
+    def write_together(
+        self,
+        together: Together[Item],
+        item: Item,
+        result: Result,
+        *,
+        before: Before | None = None,
+        after: After | None = None,
+        whole: bool = False,
+    ) -> "asyncio.Future[Result]":
+        """As ``write``, for what comes often: neighbours of one kind are written by one call of ``together``.
+
+        ``whole`` says that this carries out one statement for up to ``ROWS_AT_ONCE`` such items; when there is nothing
+        else to write, no transaction is put around it.
+        """
+        return self._writer.ask_together(together, item, result, before=before, after=after, whole=whole)
+
+    def prepare(self, before: Before) -> "asyncio.Future[None]":
+        """Run ``before`` in the writer's thread, in the order in which all was asked for, outside of transactions.
+
+        What it returns is not synced.
+        """
+        return self._writer.ask(None, before=before)
 
     async def read(self, work: Work[Result]) -> Result:
         """Run ``work`` on one consistent state that holds everything written before, and return its result."""
-        return await self._reader.do(work)
+        return await self._reader.ask(work)
 
     async def check_version(self) -> None:
         """See whether the schema is still the one that this program knows.
@@ -78,7 +126,64 @@ class Database:
             await self._reader.close()
             await self._writer.close()
 
+    def _carry_out(self, connection: apsw.Connection, jobs: Sequence[Job]) -> None:
+        ready = self._prepared(connection, jobs)
+        if ready:
+            self._commit(connection, ready)
+        for job in jobs:
+            if job.after is not None:
+                job.after(job.error is None)
+
+    def _prepared(self, connection: apsw.Connection, jobs: Sequence[Job]) -> list[Job]:
+        """Do what comes before the transaction; return the jobs that it is for."""
+        waiting: list[tuple[Job, Sequence[Durable]]] = []
+        for job in jobs:
+            try:
+                needed = job.before(connection) if job.before is not None else ()
+            except Exception as error:  # noqa: BLE001 - it is raised again where the job was asked for
+                job.error = self._meaning(error, connection.system_errno)
+                continue
+            if job.transacts:
+                waiting.append((job, needed))
+        failed = _sync_all({durable for _, needed in waiting for durable in needed})
+        for job, needed in waiting:
+            job.error = next((failed[durable] for durable in needed if durable in failed), None)
+        return [job for job, _ in waiting if job.error is None]
+
     def _commit(self, connection: apsw.Connection, jobs: Sequence[Job]) -> None:
+        try:
+            self._commit_plainly(connection, jobs)
+        except Exception as error:  # noqa: BLE001 - every job must hear of it, whatever it was
+            if connection.in_transaction:
+                execute(connection, "ROLLBACK")
+            if not isinstance(error, apsw.BusyError):  # whose fault it is shows when each has a savepoint of its own
+                self._commit_carefully(connection, jobs)
+                return
+            for job in jobs:
+                job.error = self._meaning(error, connection.system_errno)
+
+    @staticmethod
+    def _commit_plainly(connection: apsw.Connection, jobs: Sequence[Job]) -> None:
+        together = jobs[0].together
+        if (
+            together is not None
+            and len(jobs) <= ROWS_AT_ONCE
+            and all(job.whole and job.together is together for job in jobs)
+        ):
+            together(connection, [job.item for job in jobs])
+            return
+        execute(connection, "BEGIN IMMEDIATE")
+        for together, group in groupby(jobs, attrgetter("together")):
+            if together is not None:
+                together(connection, [job.item for job in group])
+                continue
+            for job in group:
+                _run(connection, job)
+                if not connection.in_transaction:
+                    raise apsw.SQLError("a job ended the transaction")
+        execute(connection, "COMMIT")
+
+    def _commit_carefully(self, connection: apsw.Connection, jobs: Sequence[Job]) -> None:
         try:
             execute(connection, "BEGIN IMMEDIATE")
             for job in jobs:
@@ -88,9 +193,11 @@ class Database:
             system_errno = connection.system_errno
             if connection.in_transaction:
                 execute(connection, "ROLLBACK")
+            if isinstance(error, apsw.FullError):
+                self._logged_pages = CHECKPOINT_PAGES  # room in the log, if the database itself has some
             if isinstance(error, apsw.FullError) and len(jobs) > 1:  # what is small may still find room
                 for job in jobs:
-                    self._commit(connection, [job])
+                    self._commit_carefully(connection, [job])
                 return
             for job in jobs:
                 job.error = self._meaning(error, system_errno)
@@ -99,7 +206,7 @@ class Database:
         job.error = None
         execute(connection, "SAVEPOINT job")
         try:
-            job.result = job.work(connection)
+            _run(connection, job)
         except Exception as error:
             if not connection.in_transaction:  # SQLite gave up the whole transaction: no room, or a disk error
                 raise
@@ -107,11 +214,19 @@ class Database:
             execute(connection, "ROLLBACK TO job")
         execute(connection, "RELEASE job")
 
+    def _checkpoint(self, connection: apsw.Connection) -> None:
+        """Bring the log into the database while nobody waits for a commit."""
+        self._logged_pages += connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, True)[0]
+        if self._logged_pages >= CHECKPOINT_PAGES:
+            with suppress(apsw.Error):  # the log is as good; the next commit brings us here again
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+                self._logged_pages = 0
+
     def _look_up(self, connection: apsw.Connection, jobs: Sequence[Job]) -> None:
         for job in jobs:
             try:
                 with connection:
-                    job.result = job.work(connection)
+                    _run(connection, job)
             except Exception as error:  # noqa: BLE001 - it is raised again where the job was asked for
                 job.error = self._meaning(error, connection.system_errno)
 
@@ -123,6 +238,24 @@ class Database:
             return error
         meaning.__cause__ = error
         return meaning
+
+
+def _run(connection: apsw.Connection, job: Job) -> None:
+    if job.work is not None:
+        job.result = job.work(connection)
+    elif job.together is not None:
+        job.together(connection, [job.item])
+
+
+def _sync_all(durables: Iterable[Durable]) -> dict[Durable, Exception]:
+    """Sync each; return what went wrong with those that failed."""
+    failed: dict[Durable, Exception] = {}
+    for durable in durables:
+        try:
+            durable.sync()
+        except Exception as error:  # noqa: BLE001 - it is raised again where the job was asked for
+            failed[durable] = error
+    return failed
 
 
 def _connect_both(path: Path, steps: Sequence[str], *, alone: bool) -> tuple[apsw.Connection, apsw.Connection]:

@@ -32,6 +32,7 @@ class DataFolder:
         self.database = self.path / "mailbearer.db"
         self.key = self.path / "vault.key"
         self.spool = self.path / "spool"
+        self.segments = self.path / "segments"
         self.journal = self.path / "journal.d"
         self.socket = self.path / "control.sock"
         self._serve_lock = self.path / "serve.lock"

@@ -1,9 +1,13 @@
 """Small facts about the store itself, such as the vault's check value: name and bytes."""
 
+from collections.abc import Callable
+
 import apsw
 
 from mailbearer.store.database import Database
-from mailbearer.store.rows import change, select_one
+from mailbearer.store.rows import change, select, select_one
+
+SEALED = "sealed/"  # names that begin so have sealed values
 
 
 class Meta:
@@ -41,6 +45,15 @@ def put(connection: apsw.Connection, name: str, value: bytes) -> None:
     """Set ``name`` within a transaction."""
     sql = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
     change(connection, sql, (name, value))
+
+
+def rewrap(connection: apsw.Connection, rewrapped: Callable[[bytes], bytes]) -> int:
+    """Pass the sealed values through ``rewrapped`` within a transaction; return how many those are."""
+    found = select(connection, "SELECT name, value FROM meta WHERE name LIKE ?", (SEALED + "%",))
+    for row in found:
+        name = row.text()
+        put(connection, name, rewrapped(row.blob()))
+    return len(found)
 
 
 def _get(connection: apsw.Connection, name: str) -> bytes | None:

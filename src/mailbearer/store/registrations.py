@@ -8,7 +8,7 @@ import apsw
 from mailbearer.errors import ConflictError
 from mailbearer.model.provider import Registration
 from mailbearer.store.database import Database
-from mailbearer.store.rows import Row, as_list, as_mapping, as_text, change, dumps, loads, select, select_one
+from mailbearer.store.rows import Row, as_list, as_mapping, as_number, as_text, change, dumps, loads, select, select_one
 
 
 class Registrations:
@@ -82,6 +82,7 @@ def _write(connection: apsw.Connection, registration: Registration, sealed_secre
             "extra_hosts": registration.extra_hosts,
             "ca_file": registration.ca_file,
             "values": dict(registration.values),
+            "limits": dict(registration.limits),
         }
     )
     change(connection, sql, (registration.provider, registration.version, kept, sealed_secret))
@@ -97,6 +98,7 @@ def _registration_of(row: Row) -> Registration:
         extra_hosts=tuple(as_text(host) for host in as_list(kept.get("extra_hosts", []))),
         ca_file=_text_in(kept, "ca_file"),
         values={name: as_text(value) for name, value in as_mapping(kept.get("values", {})).items()},
+        limits={name: as_number(number) for name, number in as_mapping(kept.get("limits", {})).items()},
         version=version,
     )
 

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
+from itertools import chain
 from typing import Protocol, TypeAlias, TypeVar, cast
 
 import apsw
@@ -17,8 +19,10 @@ from mailbearer.model.grant import Trouble
 Value: TypeAlias = int | float | bytes | str | None
 Word = TypeVar("Word", bound=StrEnum)
 
+ROWS_AT_ONCE = 64  # 21 columns each stay well below the 32,766 values that SQLite takes
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps makes a new one each time
 
 
 class _Cursor(Protocol):
@@ -51,6 +55,24 @@ def change(connection: apsw.Connection, sql: str, bindings: Sequence[Value] = ()
     """Carry out one INSERT, UPDATE or DELETE; return how many rows it touched."""
     execute(connection, sql, bindings)
     return connection.changes()
+
+
+def insert_all(connection: apsw.Connection, into: str, rows: Sequence[Sequence[Value]]) -> None:
+    """Carry out ``INSERT INTO {into} VALUES …``, one statement for each ``ROWS_AT_ONCE`` of ``rows``.
+
+    So that few statements are ever prepared, rows of nothing are added up to a power of two; ``into`` leaves them out.
+    """
+    for at in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[at : at + ROWS_AT_ONCE]
+        columns, count = len(part[0]), 1 << (len(part) - 1).bit_length()
+        values = [*chain.from_iterable(part), *[None] * ((count - len(part)) * columns)]
+        execute(connection, _insert_of(into, columns, count), values)
+
+
+@lru_cache
+def _insert_of(into: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {into} VALUES {', '.join([row] * rows)}"  # noqa: S608 - no value is in the text
 
 
 def pragma(connection: apsw.Connection, name: str, value: str | int) -> str:
@@ -167,7 +189,7 @@ def from_span(span: timedelta) -> int:
 
 def dumps(value: object) -> str:
     """Return ``value`` as compact JSON."""
-    return json.dumps(value, separators=(",", ":"))
+    return _encode(value)
 
 
 def loads(text: str) -> object:

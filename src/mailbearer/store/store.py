@@ -9,19 +9,25 @@ import apsw
 from mailbearer.clock import Clock
 from mailbearer.errors import StoreError
 from mailbearer.store import meta
+from mailbearer.store.allowances import Allowances
 from mailbearer.store.audit import Audit
+from mailbearer.store.bodies import Bodies
 from mailbearer.store.custom_providers import CustomProviders
 from mailbearer.store.database import Database
+from mailbearer.store.devices import Devices
 from mailbearer.store.folder import DataFolder, FileLock
 from mailbearer.store.grants import Grants
 from mailbearer.store.journal import RotationJournal
 from mailbearer.store.messages import Messages
 from mailbearer.store.meta import Meta
+from mailbearer.store.outcomes import Outcomes
 from mailbearer.store.pendings import Pendings
 from mailbearer.store.received import Received
 from mailbearer.store.registrations import Registrations
+from mailbearer.store.room import RoomWatch
 from mailbearer.store.rows import change, select
 from mailbearer.store.seen import Seen
+from mailbearer.store.segments import SEGMENT_BYTES, Segments
 from mailbearer.store.services import Services
 from mailbearer.store.spool import Spool
 
@@ -40,7 +46,9 @@ class Store:
     ``opened_alone`` tells whether no other process had it open when this one came.
     """
 
-    def __init__(self, folder: DataFolder, opened: "_Opened", clock: Clock, *, reserve: int | None) -> None:
+    def __init__(
+        self, folder: DataFolder, opened: "_Opened", clock: Clock, *, reserve: int | None, segment_bytes: int
+    ) -> None:
         database = opened.database
         self.folder = folder
         self.opened_alone = opened.alone
@@ -50,20 +58,29 @@ class Store:
         self.custom_providers = CustomProviders(database)
         self.grants = Grants(database)
         self.pendings = Pendings(database)
-        self.messages = Messages(database)
+        room = RoomWatch(folder.path, clock, reserve=reserve, owed=lambda: database.owed_bytes)
+        self._segments = Segments(folder.segments, room.left, size=segment_bytes)
+        self.spool = Spool(folder.spool)
+        self.bodies = Bodies(database, self._segments, room, self.spool)
+        self.messages = Messages(database, self._segments)
+        self.outcomes = Outcomes(database, self._segments)
+        self.allowances = Allowances(database)
+        self.devices = Devices(database)
         self.seen = Seen(database)
         self.received = Received(database)
         self.audit = Audit(database, clock)
         self.meta = Meta(database)
-        self.spool = Spool(folder.spool, clock, reserve=reserve)
         self.journal = RotationJournal(folder.journal)
         self._lock = opened.lock
 
     @classmethod
-    async def open(cls, folder: Path, clock: Clock, *, reserve: int | None = None) -> "Store":
+    async def open(
+        cls, folder: Path, clock: Clock, *, reserve: int | None = None, segment_bytes: int = SEGMENT_BYTES
+    ) -> "Store":
         """Open the store in ``folder``, made if there is none.
 
-        ``reserve`` is the room in bytes that messages leave free; None: the spool's default.
+        ``reserve`` is the room in bytes that messages leave free; None: as ``RESERVE_BYTES`` says. ``segment_bytes``
+        is how large the files for large messages are made.
 
         Raises:
             StoreError: MB-D01 … MB-D06; nothing was overwritten.
@@ -77,12 +94,13 @@ class Store:
         except BaseException:
             lock.release()
             raise
-        return cls(data, opened, clock, reserve=reserve)
+        return cls(data, opened, clock, reserve=reserve, segment_bytes=segment_bytes)
 
     async def close(self) -> None:
         """Finish what is under way and close; closing twice is no fault."""
         await self.journal.close()
         await self.database.close()
+        self._segments.close()
         self._lock.release()
 
     def take_alone(self) -> bool:
@@ -109,6 +127,7 @@ class Store:
 
         def work(connection: apsw.Connection) -> int:
             done = sum(_rewrap_column(connection, place, rewrap) for place in _SEALED_COLUMNS)
+            done += meta.rewrap(connection, rewrap)
             meta.put(connection, VAULT_CHECK, check)
             return done
 
@@ -142,6 +161,7 @@ def _end_leases(connection: apsw.Connection) -> None:
     """Make free what dead processes had leased, so that nothing waits for their time to run out."""
     for table in ("grants", "pendings", "messages"):
         change(connection, f"UPDATE {table} SET lease_until = 0 WHERE lease_until > 0")  # noqa: S608 - names of ours
+    change(connection, "DELETE FROM lines")
 
 
 def _rewrap_column(connection: apsw.Connection, place: tuple[str, str, str], rewrap: Callable[[bytes], bytes]) -> int:

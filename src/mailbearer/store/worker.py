@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import apsw
 
@@ -18,16 +18,53 @@ Result = TypeVar("Result")
 Work = Callable[[apsw.Connection], Result]
 
 
+class Durable(Protocol):
+    """A file that must be on the disk before the transaction that speaks of it."""
+
+    def sync(self) -> None:
+        """Wait until it is."""
+        ...
+
+
+Before = Callable[[apsw.Connection], Sequence[Durable]]
+After = Callable[[bool], None]
+Item = TypeVar("Item")
+Together = Callable[[apsw.Connection, Sequence[Item]], None]
+"""Writes several items of one kind. Each statement lets the loop's thread in and waits to be let in again, which costs
+more than the statement itself: what is written with one for all of them disturbs the loop once."""
+
+
 class Job:
-    """One function to be run on the connection, and what became of it. Filled in the thread, delivered in the loop."""
+    """What is to be done in the thread, and what became of it. Delivered in the loop.
 
-    __slots__ = ("error", "future", "result", "work")
+    ``before`` runs outside of any transaction and returns what must be on the disk first; ``work`` runs in the
+    transaction, or ``together`` does, with the ``item`` of this job and of its neighbours; ``after`` hears, in the
+    thread, whether all of it is durable now.
+    """
 
-    def __init__(self, work: Work[object], future: "asyncio.Future[object]") -> None:
-        self.work = work
+    __slots__ = ("after", "before", "error", "future", "item", "result", "together", "whole", "work")
+
+    def __init__(
+        self,
+        future: "asyncio.Future[object]",
+        work: Work[object] | None,
+        before: Before | None = None,
+        after: After | None = None,
+    ) -> None:
         self.future = future
+        self.work = work
+        self.before = before
+        self.after = after
+        self.together: Together[object] | None = None
+        self.item: object = None
+        self.whole = False  # ``together`` needs one statement only
         self.result: object = None
         self.error: Exception | None = None
+
+    @property
+    def transacts(self) -> bool:
+        """Whether there is something to be done in a transaction."""
+        return self.work is not None or self.together is not None
 
     def deliver(self) -> None:
         """Tell whoever waits; nobody does when he was cancelled meanwhile."""
@@ -40,30 +77,72 @@ class Job:
 
 
 class Worker:
-    """The thread. ``carry_out`` is called in it with each batch and must leave every job with a result or an error."""
+    """The thread. ``carry_out`` is called in it with each batch and must leave every job with a result or an error.
 
-    def __init__(self, name: str, connection: apsw.Connection, carry_out: Callable[[Sequence[Job]], None]) -> None:
+    ``afterwards`` is called when those who waited have been told.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connection: apsw.Connection,
+        carry_out: Callable[[Sequence[Job]], None],
+        afterwards: Callable[[], None] | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._carry_out = carry_out
+        self._afterwards = afterwards
         self._collected: list[Job] = []
+        self._due_soon = False
+        self._due_later: asyncio.TimerHandle | None = None
         self._inbox: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    async def do(self, work: Work[Result]) -> Result:
-        """Run ``work`` in the thread and return its result.
+    def ask(
+        self,
+        work: Work[Result] | None,
+        *,
+        before: Before | None = None,
+        after: After | None = None,
+        patience: float = 0.0,
+    ) -> "asyncio.Future[Result]":
+        """Have a job done in the thread and return its future; it waits ``patience`` seconds for others to go with.
 
-        Being cancelled gives up the waiting only: the work may still be done.
+        Being cancelled gives up the waiting only: the job may still be done.
         """
+        job = Job(self._loop.create_future(), work, before, after)
+        self._collect(job, patience)
+        return cast("asyncio.Future[Result]", job.future)
+
+    def ask_together(
+        self,
+        together: Together[Item],
+        item: Item,
+        result: Result,
+        *,
+        before: Before | None = None,
+        after: After | None = None,
+        whole: bool = False,
+    ) -> "asyncio.Future[Result]":
+        """Have ``item`` written with others of its kind; the future ends with ``result``."""
+        job = Job(self._loop.create_future(), None, before, after)
+        job.whole = whole
+        job.together, job.item, job.result = cast("Together[object]", together), item, result
+        self._collect(job)
+        return cast("asyncio.Future[Result]", job.future)
+
+    def _collect(self, job: Job, patience: float = 0.0) -> None:
         if self._closed:
             raise StoreError("MB-D01", path="mailbearer.db", reason="it is closed already")
-        job = Job(work, self._loop.create_future())
-        if not self._collected:
-            self._loop.call_soon(self._hand_over)
         self._collected.append(job)
-        return cast("Result", await job.future)
+        if patience and not self._due_soon:
+            self._due_later = self._due_later or self._loop.call_later(patience, self._hand_over)
+        elif not self._due_soon:
+            self._due_soon = True
+            self._loop.call_soon(self._hand_over)
 
     async def close(self) -> None:
         """Finish what was asked, close the connection, end the thread."""
@@ -73,6 +152,10 @@ class Worker:
         await asyncio.to_thread(self._thread.join)
 
     def _hand_over(self) -> None:
+        self._due_soon = False
+        if self._due_later is not None:
+            self._due_later.cancel()
+            self._due_later = None
         if self._collected:
             self._inbox.put(self._collected)
             self._collected = []
@@ -84,6 +167,8 @@ class Worker:
             if batch:
                 self._carry_out(batch)
                 self._report(batch)
+            if self._afterwards is not None:
+                self._afterwards()
         self._connection.close()
 
     def _next_batch(self) -> tuple[list[Job], bool]:

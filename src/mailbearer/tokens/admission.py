@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from mailbearer.clock import Clock
@@ -38,7 +38,7 @@ def mechanism_of(name: str, user: str, server: tuple[str, int], access: AccessTo
 RENEW = "force_refresh"  # how the actions of the table begin that want a new token
 
 
-async def admitted(
+async def admitted(  # noqa: PLR0913 - all of them are what an attempt consists of
     source: TokenSource,
     service: Service,
     *,
@@ -46,16 +46,18 @@ async def admitted(
     provider: Provider,
     clock: Clock,
     attempt: Callable[[AccessToken], Awaitable[T]],
+    life: timedelta = timedelta(),
 ) -> T:
     """Return what ``attempt`` returns, an attempt to sign in to ``server`` with the token of ``service``.
 
-    When the server refuses the token it is renewed and tried once more, on a connection that ``attempt`` opens anew.
+    The token is renewed first when it has less than ``life`` left. When the server refuses it, it is renewed and tried
+    once more, on a connection that ``attempt`` opens anew.
 
     Raises:
         TokenUnavailableError: there is no token that can be used now; the mail waits.
         SignInRefusedError: the server refuses for another reason than the token; the error carries its code.
     """
-    access = await source.access_token(service.id, server=server)
+    access = await source.access_token(service.id, server=server, life=life)
     try:
         return await attempt(access)
     except SignInRefusedError as refused:

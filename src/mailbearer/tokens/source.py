@@ -54,7 +54,9 @@ class TokenSource:
         held = self._good(service)
         return None if held is None else held.access
 
-    async def access_token(self, service: ServiceId, *, server: str | None = None) -> AccessToken:
+    async def access_token(
+        self, service: ServiceId, *, server: str | None = None, life: timedelta = timedelta()
+    ) -> AccessToken:
         """Return a token of ``service`` that can be used now, renewed first if it is due.
 
         A token that still lives is given out when its renewal fails for now.
@@ -62,12 +64,16 @@ class TokenSource:
         Args:
             service: whose token.
             server: the mail server that it will be shown to; left out where a person takes the token.
+            life: what the token must have left; it is renewed before its time where it has less.
 
         Raises:
             ForeignServerError: MB-T40, the server is not one of the provider that issued the token.
             TokenUnavailableError: MB-T54 there is none; else the reason why there is none that can be used now.
         """
         held = self._good(service) or await self._look_up(service)
+        if held.access.expires_at - self._context.clock.now() < life:
+            held = self._hold(await self._renewed(await self._usable_grant(service), force=True))
+            self._held[service] = held
         if server is not None and server not in held.servers:
             await self._check_server(held, server)
         return held.access
@@ -142,9 +148,9 @@ class TokenSource:
             raise reasons.unavailable(grant)
         return grant
 
-    async def _renewed(self, grant: Grant) -> Grant:
+    async def _renewed(self, grant: Grant, *, force: bool = False) -> Grant:
         try:
-            return await self._renewals.renew(grant.service)
+            return await self._renewals.renew(grant.service, force=force)
         except (TokenUnavailableError, StoreError):
             kept = await self._usable_grant(grant.service)
             if self._context.clock.now() >= _last_use(kept):

@@ -9,7 +9,9 @@ its place, such as ``grants/smtp/tokens/7``, so that a value moved to another ro
 import os
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mailbearer.errors import VaultError
 from mailbearer.model.secret import Secret
@@ -63,6 +65,14 @@ class Vault:
             VaultError: MB-T26, none of the keys sealed it.
         """
         return _wrap(self._master, self._unwrap(sealed)) + sealed[_SECRET_AT:]
+
+    def derive(self, name: str) -> bytes:
+        """Return the key for the purpose ``name`` (HKDF with SHA-256, RFC 5869); it tells nothing about other keys.
+
+        Another master key gives another one: ``derived.lasting_key`` is the same for ever.
+        """
+        context = b"mailbearer derived key" + _VERSION + name.encode()
+        return HKDF(hashes.SHA256(), KEY_BYTES, salt=None, info=context).derive(self._master.reveal())
 
     def check_value(self) -> bytes:
         """Return a value to be kept with the data, by which ``verify_check`` knows the key again."""

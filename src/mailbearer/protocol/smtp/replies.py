@@ -1,7 +1,8 @@
 """Replies of SMTP (RFC 5321 section 4.2) with enhanced status codes (RFC 2034, RFC 3463), read and written."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from mailbearer.errors import LimitExceededError, RemoteProtocolError
@@ -12,6 +13,9 @@ REPLY_LINE_MAX: Final = 8192
 
 REPLY_LINES_MAX: Final = 200
 """Lines of one reply; the longest EHLO answers have about twenty."""
+
+KNOWN_LINE_MAX: Final = 80
+"""Octets of a line whose meaning may be kept in memory."""
 
 WRITTEN_LINE_MAX: Final = 510
 """Octets of a line that we write, without CR LF (RFC 5321 section 4.5.3.1.5)."""
@@ -27,6 +31,14 @@ class Reply:
     code: int
     enhanced: str = ""
     lines: tuple[str, ...] = ("",)
+    encoded: bytes = field(default=b"", repr=False, compare=False)  # for the wire, once it is known
+
+    @property
+    def wire(self) -> bytes:
+        """The reply for the wire, made once. Control characters become spaces, long lines are cut."""
+        if not self.encoded:
+            object.__setattr__(self, "encoded", _encoded(self))
+        return self.encoded
 
     @property
     def text(self) -> str:
@@ -68,6 +80,8 @@ class ReplyReader:
             RemoteProtocolError: it is no reply line, or of another code than the lines before.
             LimitExceededError: more than ``REPLY_LINES_MAX`` lines.
         """
+        if not self._lines and len(line) <= KNOWN_LINE_MAX and line[3:4] == b" ":
+            return _known(line)
         match = _LINE.fullmatch(line)
         if match is None:
             raise RemoteProtocolError("MB-S30", problem="a reply does not begin with a code", detail=excerpt(line))
@@ -84,6 +98,15 @@ class ReplyReader:
         return _reply(int(code), lines)
 
 
+@lru_cache(maxsize=256)
+def _known(line: bytes) -> Reply:
+    """Return the reply of one short line; servers say the same ones again and again."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise RemoteProtocolError("MB-S30", problem="a reply does not begin with a code", detail=excerpt(line))
+    return _reply(int(match[1]), [(match[3] or b"").decode(errors="replace")])
+
+
 def _reply(code: int, lines: list[str]) -> Reply:
     match = _ENHANCED.match(lines[0])
     if match is None:
@@ -98,9 +121,15 @@ def _without(enhanced: str, line: str) -> str:
 
 
 def encode_reply(reply: Reply) -> bytes:
-    """Return ``reply`` for the wire. Control characters become spaces, long lines are cut."""
+    """Return ``reply`` for the wire."""
+    return reply.wire
+
+
+def _encoded(reply: Reply) -> bytes:
     prefix = f"{reply.enhanced} " if reply.enhanced else ""
     lines = reply.lines or ("",)
+    if len(lines) == 1:
+        return _written(f"{reply.code} {prefix}{lines[0]}")
     last = len(lines) - 1
     return b"".join(
         _written(f"{reply.code}{' ' if number == last else '-'}{prefix}{line}") for number, line in enumerate(lines)

@@ -1,6 +1,7 @@
 """What a client wants of the SMTP server core, and what the owner of the core can give besides a reply."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mailbearer.protocol.smtp.replies import Reply
 
@@ -47,45 +48,65 @@ class AuthCancelled:
 
 @dataclass(frozen=True, slots=True)
 class MailAsked:
-    """A message begins; ``address`` is empty or an address, ``size`` what the client declares, if it does."""
+    """A message begins; ``address`` is empty or an address, ``size`` what the client declares, if it does.
+
+    ``ret`` (FULL or HDRS) and ``envid`` are of RFC 3461, empty when not given. ``bare`` when the address came without
+    its angle brackets.
+    """
 
     address: str
     size: int | None = None
     eight_bit: bool = False
     utf8: bool = False
+    ret: str = ""
+    envid: str = ""
+    bare: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RcptAsked:
-    """One recipient: an address, or just ``postmaster``."""
+    """One recipient: an address, or just ``postmaster``; ``notify`` and ``orcpt`` are of RFC 3461, empty by default."""
 
     address: str
+    notify: tuple[str, ...] = ()
+    orcpt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DataAsked:
-    """The client wants to send the message; 354 lets it."""
+    """The client wants to send the message; 354 lets it, also when it comes in chunks (BDAT) and waits for no reply."""
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A piece of the message, dots undoubled, everything else as it was sent. It is owed no reply."""
 
     chunk: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class BodyEnd:
+class ChunkEnd:
+    """A chunk that is not the last one is complete; ``size`` is that of the message so far."""
+
+    size: int
+
+
+class BodyEnd(NamedTuple):
     """The message is complete; a positive reply takes over the duty to deliver it.
 
     ``size`` is in octets; when ``oversize``, Body events gave only the first part. ``stray`` tells of a CR or LF that
-    stands alone, ``nul`` of a NUL: such a message must be repaired or refused, never passed on as it is.
+    stood alone: unless the core repairs them (``Dialect``) the message must be refused, and with ``nul`` always.
     """
 
     size: int
     oversize: bool = False
     stray: bool = False
     nul: bool = False
+
+
+class Whole(NamedTuple):
+    """A whole message at once, with nothing to object to: as Body and BodyEnd. Only ``hear`` gives it."""
+
+    message: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +142,9 @@ Event = (
     | RcptAsked
     | DataAsked
     | Body
+    | ChunkEnd
     | BodyEnd
+    | Whole
     | RsetAsked
     | NoopAsked
     | QuitAsked
