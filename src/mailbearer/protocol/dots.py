@@ -4,12 +4,23 @@ Only CR LF ``.`` CR LF ends a message. The sender here never puts a lone CR or L
 read an end where none is; the receiver here takes no ``LF.LF``, ``CR.CR`` or mixture for an end (SMTP smuggling).
 """
 
+import re
 from typing import Final
 
 from mailbearer.errors import InvalidInputError
 
+_LONE_CR: Final = re.compile(rb"\r(?!\n)")
 _END: Final = b"\r\n.\r\n"
 _PARTS: Final = tuple(_END[:length] for length in range(len(_END) - 1, 0, -1))
+
+
+def has_lone_ends(data: bytes) -> bool:
+    """Tell whether a CR or an LF stands alone in ``data``; a CR at its end does.
+
+    No CR alone, and as many of the one as of the other: so no LF alone. Looking for single octets takes half the time
+    of counting pairs.
+    """
+    return data.count(b"\r") != data.count(b"\n") or _LONE_CR.search(data) is not None
 
 
 class DotStuffer:
@@ -50,12 +61,13 @@ class DotStuffer:
     def _stuffed(self, data: bytes) -> bytes:
         if not data:
             return b""
-        pairs = data.count(b"\r\n")
-        if pairs != data.count(b"\n") or pairs != data.count(b"\r"):
+        if has_lone_ends(data):
             # a lone LF was meant as a line end; CR CR LF would become an empty line, which ends the header
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\n", b"\r\n")
-        first_dot = b"." if self._after_line and data.startswith(b".") else b""
-        self._after_line = data.endswith(b"\n")
+        after_line, self._after_line = self._after_line, data.endswith(b"\n")
+        if b"." not in data:  # base64 has none
+            return data
+        first_dot = b"." if after_line and data.startswith(b".") else b""
         return first_dot + data.replace(b"\r\n.", b"\r\n..")
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from mailbearer.protocol.dots import DotUnstuffer
+from mailbearer.protocol.dots import DotUnstuffer, has_lone_ends
 
 _DOT: Final = re.compile(rb"\n\.")  # as an expression it is found in half the time that ``bytes.find`` takes
 _FULL_STOP: Final = 0x2E
@@ -31,8 +31,7 @@ class Content:
 
     def examine(self, piece: bytes) -> bytes:
         """Return what of ``piece`` is to be kept."""
-        pairs = piece.count(b"\r\n")
-        if pairs != piece.count(b"\n") or pairs != piece.count(b"\r"):
+        if has_lone_ends(piece):
             self.stray = True
             if self._repair:
                 piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\n", b"\r\n")
