@@ -19,6 +19,7 @@ from mailbearer.listeners.device_book import StoredDevices
 from mailbearer.model.device import Credential, CredentialKind, Device, DeviceId
 from mailbearer.model.service import Service, ServiceId, SmtpSettings
 from mailbearer.observe import metrics
+from mailbearer.observe.open_files import open_files
 from mailbearer.sending.intake import Intake
 from mailbearer.store.store import Store
 from mailbearer.vault.derived import keyed_hash, new_password
@@ -65,7 +66,8 @@ async def hall(
 ) -> AsyncGenerator[Hall]:
     clock = SystemClock()
     store = await Store.open(folder, clock)
-    await store.services.put(SMTP, expected_version=0, sealed_password=None)
+    if not await store.services.all():
+        await store.services.put(SMTP, expected_version=0, sealed_password=None)
     hashing = PasswordHashing(clock)
     woken: list[ServiceId] = []
     book = StoredDevices(store, KEY, hashing, clock)
@@ -124,6 +126,25 @@ async def test_a_device_that_is_removed_is_refused_from_then_on(tmp_path: Path) 
             await made.talk()
 
 
+async def test_messages_an_hour_are_counted_over_all_listeners_and_restarts(tmp_path: Path) -> None:
+    other = replace(LOCAL, name="other")
+    async with hall(tmp_path, LOCAL, other) as made:
+        await added(made, networks=("127.0.0.1",), by_address=True, per_hour=2)
+        await made.talk()
+        await made.talk(port="other")
+        with pytest.raises(smtplib.SMTPSenderRefused, match="Too many messages within an hour"):
+            await made.talk()
+    async with hall(tmp_path, LOCAL) as made:
+        with pytest.raises(smtplib.SMTPSenderRefused, match="Too many messages within an hour"):
+            await made.talk()
+        device = await made.store.devices.get(DeviceId("nas"))
+        await made.store.devices.put(replace(device, per_hour=3), expected_version=device.version)
+        await made.gateway.look_again()
+        await made.talk()
+        with pytest.raises(smtplib.SMTPSenderRefused, match="Too many messages within an hour"):
+            await made.talk()
+
+
 async def test_a_reload_opens_closes_and_leaves_open(tmp_path: Path) -> None:
     other = replace(LOCAL, name="other")
     async with hall(tmp_path, LOCAL, other) as made:
@@ -171,6 +192,16 @@ async def test_the_administrator_sees_who_is_there_and_who_was_refused(
         assert counted("mailbearer_listener_messages_total") == before[0] + 1
         assert counted('mailbearer_refusals_total{code="MB-G12"}') == before[1] + 1
         assert "Somebody at 127.0.0.1 wants to send without signing in. (MB-G12)" in caplog.text
+
+
+async def test_connections_for_which_there_are_not_enough_files_are_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    crowd = replace(LOCAL, connections=open_files())
+    async with hall(tmp_path, crowd) as made:
+        made.gateway.take_over(replace(Config(), listeners=(crowd,)))
+        await asyncio.sleep(0.05)
+    assert caplog.text.count("MB-G16") == 1
 
 
 async def test_a_bad_certificate_keeps_no_other_closed(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ class App:
             intake=self.intake,
             courier=self.courier,
             fetcher=self._fetcher,
-            queue=Queue(self.store, self.clock, self.courier.wake),
+            queue=Queue(self.store, self.clock, self.courier.try_again),
         )
         return MailDesk(self.store, ways, served=self._ground.serving)
 

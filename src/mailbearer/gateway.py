@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -25,14 +26,16 @@ from mailbearer.errors import MailbearerError
 from mailbearer.listeners.desk import Desk, Encryption, ListenerOptions
 from mailbearer.listeners.device_auth import DeviceGate
 from mailbearer.listeners.device_book import StoredDevices
-from mailbearer.listeners.limits import Limits
+from mailbearer.listeners.limits import HOUR, HourlyCount, Limits
 from mailbearer.listeners.listener import Listener
 from mailbearer.listeners.own_certificate import own_certificates
 from mailbearer.listeners.tls import Certificate, server_context
+from mailbearer.model.device import DeviceId
 from mailbearer.model.envelope import Envelope
 from mailbearer.model.message import MessageState, QueuedMessage
 from mailbearer.model.service import ServiceId, SmtpSettings
 from mailbearer.observe import metrics
+from mailbearer.observe.open_files import KEPT, open_files
 from mailbearer.protocol.smtp.dialect import OLD_DEVICES, LineEnds
 from mailbearer.sending import intake as queue_intake
 from mailbearer.sending.from_policy import Sender
@@ -80,12 +83,14 @@ class Gateway:
         self._ways = ways
         self._config = config
         self._senders: dict[ServiceId, Sender] = {}
+        self._hourly = HourlyCount()
         self._mark = ""
         self._open: dict[ListenerSection, tuple[Listener, asyncio.Task[None]]] = {}
         self._watched: dict[WatchSection, asyncio.Task[None]] = {}
         self._failed: set[ListenerSection] = set()
         self._changed = asyncio.Event()
         self._renew = False
+        self._short = 0  # connections for which there are not enough open files, as it was told
         self._notices = _Notices(ways.clock)
         self._gate = DeviceGate(ways.book, ways.clock, self._notices)
         self.opened = asyncio.Event()
@@ -114,6 +119,16 @@ class Gateway:
             service.id: Sender(service.settings.sender_name, service.settings.sender_address)
             for service in await self._ways.store.services.all()
             if isinstance(service.settings, SmtpSettings)
+        }
+        self._hourly.remember(await self._sent_lately())
+
+    async def _sent_lately(self) -> dict[DeviceId, list[float]]:
+        """Return when devices that have a limit by the hour sent, as the queue knows it: also before a restart."""
+        messages, since = self._ways.store.messages, self._ways.clock.now() - timedelta(seconds=HOUR)
+        return {
+            device.id: [at.timestamp() for at in await messages.latest_of_device(device.id, limit=limit, since=since)]
+            for device in await self._ways.store.devices.all()
+            if (limit := device.per_hour)
         }
 
     async def run(self) -> None:
@@ -149,12 +164,22 @@ class Gateway:
         for section in config.listeners:
             if section not in self._open:
                 await self._guarded(section, self._opened(section, tasks))
+        self._compare_open_files()
         for watch in tuple(self._watched):
             if watch not in config.watches:
                 self._watched.pop(watch).cancel()
         for watch in config.watches:
             if watch not in self._watched:
                 self._watched[watch] = tasks.create_task(self._folder(watch).run())
+
+    def _compare_open_files(self) -> None:
+        """Tell when there may be more connections than files of this process; once, until that changes."""
+        wanted, files = sum(section.connections for section in self._open), open_files()
+        short = wanted if wanted > files - KEPT else 0
+        if short and short != self._short:
+            facts = {"wanted": f"{wanted:,}", "files": f"{files:,}"}
+            _log.warning("%s %s (MB-G16)", sentences.what("MB-G16", facts), sentences.why("MB-G16", facts))
+        self._short = short
 
     async def _guarded(self, section: ListenerSection, work: Awaitable[None]) -> None:
         try:
@@ -174,6 +199,7 @@ class Gateway:
             clock=ways.clock,
             notice=self._notices,
         )
+        desk.hourly = self._hourly
         listener = Listener(desk, ways.clock, await self._context(section))
         await listener.open()
         self._failed.discard(section)

@@ -315,6 +315,8 @@ G14 administrator: Too many connections from {ip|one address}.
   Further ones are turned away. See connections_per_address and connections of the listener.
 G15 administrator: {ip|An address} may not connect to port {port|of a listener}.
   If a device is there, add its address to networks of the listener.
+G16 administrator: The listeners may have {wanted|more} connections, but this process only {files|fewer} files open.
+  Further devices are not served then. Raise LimitNOFILE= of the unit (ulimit -Hn), or lower connections.
 W01 account: User name or password is not right.
   {count|A few} more tries, then 15 minutes' pause for this address.
 W02 account: Too many tries.
@@ -394,8 +396,7 @@ D06 administrator: {path|The data folder} is read-only.
 D07 administrator: The key file {path|in use} may be read by others.
   Take the rights of group and others away: chmod 600.
 D08 administrator: The key {path|at hand} is not the key of this data.
-  Found was {found|another key}, wanted is {wanted|the one that sealed it}. Nothing was overwritten. Bring back the
-  right key.
+  Found was {found|another key}, wanted is {wanted|the one that sealed it}. Nothing was overwritten; bring it back.
 """
 
 NEUTRAL: Final[Mapping[str, str]] = {

@@ -86,7 +86,7 @@ class MemoryIntake:
             raise self.commit_error
         content = b"".join(acceptance.chunks)
         self.stored.append(Stored(acceptance.service, acceptance.device, envelope, content))
-        return queued(f"m{len(self.stored)}", envelope, len(content))
+        return replace(queued(f"m{len(self.stored)}", envelope, len(content)), created_at=SystemClock().now())
 
 
 def queued(identity: str, envelope: Envelope, size: int) -> QueuedMessage:

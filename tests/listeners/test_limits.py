@@ -1,4 +1,7 @@
 from mailbearer.listeners.limits import ADDRESSES_KEPT, HOUR, HourlyCount, Limits, Penalties, Places, network_of
+from mailbearer.model.device import DeviceId
+
+X, Y, GONE = DeviceId("x"), DeviceId("y"), DeviceId("gone")
 
 
 def test_an_ipv6_subscriber_is_one_host() -> None:
@@ -16,12 +19,37 @@ def test_places_run_out_for_one_address_and_for_all() -> None:
 
 def test_an_hour_later_the_device_may_send_again() -> None:
     count = HourlyCount()
-    count.note("x", 2, 0.0)
-    count.note("x", 2, 10.0)
-    count.note("free", 0, 0.0)
-    assert count.reached("x", 2, 20.0)
-    assert not count.reached("free", 0, 20.0)
-    assert not count.reached("x", 2, HOUR + 1)
+    count.note(X, 1.0)
+    count.note(X, 10.0)
+    assert count.reached(X, 2, 20.0)
+    assert not count.reached(X, 0, 20.0)
+    assert not count.reached(X, 2, HOUR + 1)
+
+
+def test_a_higher_limit_counts_what_was_sent_under_the_lower_one() -> None:
+    count = HourlyCount()
+    for at in (1.0, 2.0, 3.0):
+        count.note(X, at)
+    assert count.reached(X, 2, 5.0)
+    assert count.reached(X, 3, 5.0)
+    assert not count.reached(X, 4, 5.0)
+
+
+def test_what_the_queue_knows_is_counted_once() -> None:
+    count = HourlyCount()
+    count.note(X, 3.0)
+    count.note(GONE, 3.0)
+    count.remember({X: [2.0, 3.0], Y: []})
+    assert count.reached(X, 2, 5.0)
+    assert not count.reached(X, 3, 5.0)
+    assert not count.reached(GONE, 1, 5.0)
+    assert not count.reached(Y, 1, 5.0)
+
+
+def test_a_clock_that_is_set_back_locks_no_device() -> None:
+    count = HourlyCount()
+    count.note(X, 2 * HOUR)
+    assert not count.reached(X, 1, 60.0)
 
 
 def test_guessing_gets_slower() -> None:

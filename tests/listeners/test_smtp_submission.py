@@ -185,6 +185,25 @@ async def test_commands_behind_starttls_are_never_obeyed() -> None:
     assert room.intake.stored == []
 
 
+async def test_who_signed_in_in_clear_is_forgotten_when_encryption_begins() -> None:
+    room = Room(devices=Devices()).but(encryption=Encryption.STARTTLS)
+    async with room.open(server_context()) as listener, peer(listener.port) as client:
+        await client.ask(b"EHLO me", b"AUTH PLAIN " + PLAIN)
+        assert (await client.ask(b"STARTTLS")).startswith("220 ")
+        await client.start_tls(client_context())
+        assert await client.ask(b"EHLO me", MAIL[0]) == "530 5.7.0 Sign in first"
+        assert await client.ask(b"AUTH PLAIN " + PLAIN) == "235 2.7.0 Welcome"
+        assert await client.ask(MAIL[0]) == "250 2.1.0 OK"
+
+
+async def test_the_name_of_a_device_never_makes_a_header_that_is_not_ascii() -> None:
+    room = Room()
+    async with room.open() as listener, peer(listener.port) as client:
+        await client.ask("EHLO büro-3f".encode())
+        await submit(client, HEAD + b"\r\nx\r\n")
+    assert room.intake.stored[0].content.startswith(b"Received: from b?ro-3f ([127.0.0.1])")
+
+
 async def test_a_device_that_was_switched_off_sends_no_more() -> None:
     room = Room(devices=Devices())
     async with room.open() as listener, peer(listener.port) as client:
@@ -201,6 +220,20 @@ async def test_a_device_sends_as_those_it_may() -> None:
             assert await client.ask(b"MAIL FROM:<" + sender + b">") == "250 2.1.0 OK"
             await client.ask(b"RSET")
     assert room.notices == ["MB-G03"]
+
+
+@pytest.mark.parametrize("author", ["boss@b.example", "Scan <scan@b.example>, boss@b.example", '"x" <boss@b.example>'])
+async def test_nobody_else_is_the_author_of_what_a_device_may_send_as_it_is(author: str) -> None:
+    copier = replace(COPIER, allowed_senders=("scan@b.example",), from_policy=FromPolicy.AS_IS)
+    room = Room(devices=Devices(by_address=copier))
+    async with room.open() as listener, peer(listener.port) as client:
+        await client.ask(b"EHLO me")
+        for reverse_path in (b"scan@b.example", b""):
+            start = (b"MAIL FROM:<" + reverse_path + b">", b"RCPT TO:<b@x.example>", b"DATA")
+            assert (await client.ask(*start)).startswith("354 ")
+            assert (await client.ask(f"From: {author}\r\n\r\nx\r\n.".encode())).startswith("553 5.7.1 ")
+        await client.ask(b"MAIL FROM:<>", b"RCPT TO:<b@x.example>", b"DATA")
+        assert (await client.ask(b"From: Scan <SCAN@b.example>\r\n\r\nx\r\n.")).startswith("250 ")
 
 
 async def test_a_device_sends_so_many_an_hour() -> None:

@@ -40,7 +40,13 @@ def test_looks_and_renewals_are_counted() -> None:
 def test_every_metric_has_a_sentence() -> None:
     helps = [line for line in metrics.render().decode().splitlines() if line.startswith("# HELP mailbearer_")]
     assert len(helps) >= 6
-    assert all(line.endswith(".") for line in helps if "_created" not in line)
+    assert all(line.endswith(".") for line in helps)
+    assert b"_created" not in metrics.render()
+
+
+def test_what_happens_to_messages_is_counted_from_the_start() -> None:
+    metrics.begin_messages(maillog.Verb)
+    assert {value(f'mailbearer_messages_total{{verb="{verb}"}}') >= 0 for verb in maillog.Verb} == {True}
 
 
 @given(st.text(max_size=100))

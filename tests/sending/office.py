@@ -54,7 +54,7 @@ class Office:
         self.intake = Intake(self.store, self.clock)
         self.relay = Relay(self.sources, self.clock, hello_name="scanner.practice.example")
         self.courier = self.new_courier()
-        self.queue = Queue(self.store, self.clock, self.courier.wake)
+        self.queue = Queue(self.store, self.clock, self.courier.try_again)
         self.fetcher = Fetcher(self.store, self.sources, self.clock)
 
     def new_courier(self, **options: object) -> Courier:

@@ -3,6 +3,7 @@
 import email
 import email.policy
 import io
+import os
 import tempfile
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -213,3 +214,10 @@ def test_looking_at_any_header_never_fails(octets: bytes) -> None:
 @pytest.mark.parametrize("value", [b"=?utf-8?b?a?=", b"=?x-unknown?q?a?=", b"=?utf-8?q?=ff?="])
 def test_broken_encoded_word_is_shown_as_it_stands(value: bytes) -> None:
     assert subject_of(b"Subject: " + value)
+
+
+def test_file_whose_name_is_no_text_arrives_with_a_name_that_is(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xffad.pdf"))
+    path.write_bytes(b"x")
+    *_, file = email.message_from_bytes(raw(Letter(SENDER, TO, files=(path,)))).walk()
+    assert file.get_filename() == "b\ufffdad.pdf"

@@ -234,7 +234,7 @@ async def test_long_delivery_keeps_its_lease(ready: Office) -> None:
         await ready.clock.until_asleep(3)  # the alarm, the heartbeat, the server
         for _ in range(14):
             await ready.clock.advance(seconds=20)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)  # in which the heartbeat reaches the disk
         claimed = await ready.store.messages.claim_due(
             now=ready.clock.now(), owner="another", lease_until=ready.clock.now(), limit=1
         )

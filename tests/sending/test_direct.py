@@ -4,8 +4,9 @@ import asyncio
 
 from mailbearer.model.envelope import Envelope
 from mailbearer.model.message import MessageState, QueuedMessage
-from mailbearer.sending.intake import Intake
+from mailbearer.sending.intake import Intake, Place
 from mailbearer.sending.outbox import KEEP_OPEN, LEASE
+from mailbearer.store.bodies import Body
 from tests.sending.office import ANNA, BOB, LETTER, SMTP, Office
 from tests.sending.test_courier import running, until
 
@@ -118,3 +119,40 @@ async def test_what_arrives_at_a_courier_that_stops_goes_back_into_the_queue(rea
         message = await kept
         await asyncio.wait([task], timeout=5)
     assert await ready.state(message.id) in {"Waiting", "Accepted"}
+
+
+class Late:
+    """Room that hears of its message only when the test says so."""
+
+    def __init__(self, place: Place) -> None:
+        self.lease = place.lease
+        self.taken: list[tuple[QueuedMessage, Body]] = []
+        self._place = place
+
+    def take(self, message: QueuedMessage, body: Body) -> None:
+        self.taken.append((message, body))
+
+    def give_up(self) -> None:
+        self._place.give_up()
+
+    def hear(self) -> None:
+        for message, body in self.taken:
+            self._place.take(message, body)
+
+
+async def test_message_that_arrives_with_the_news_of_a_token_does_not_stop_the_service(ready: Office) -> None:
+    async with running(ready.courier):
+        await warm(ready)
+        place = ready.courier.offer(SMTP)
+        assert place is not None
+        late = Late(place)
+        message = await commit(Intake(ready.store, ready.clock, offer=lambda _: late), "late")
+        service = ready.services.pop(SMTP)
+        held = await ready.put(subject="held")
+        ready.courier.wake(SMTP)
+        await until(ready, held, MessageState.HELD)
+        ready.services[SMTP] = service
+        ready.courier.reopen(SMTP)
+        late.hear()
+        await until(ready, held, MessageState.ACCEPTED)
+        await until(ready, message.id, MessageState.ACCEPTED)

@@ -121,3 +121,46 @@ def test_a_from_without_end_takes_no_time_to_speak_of(written: bytes, policy: Fr
     begin = time.process_time()
     assert len(signed(policy, b"From: " + written + b"\r\n").added) < 998
     assert time.process_time() - begin < 0.1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"From: scan@clinic.example\r\nFrom: boss@clinic.example\r\n",
+        b"From: boss@clinic.example\r\nfrom : scan@clinic.example\r\n",
+        b"From: scan@clinic.example, boss@clinic.example\r\n",
+        b"From: boss@clinic.example,\r\n <scan@clinic.example>\r\n",
+        b'From: "<scan@clinic.example>" <boss@clinic.example>\r\n',
+        b'From: "<scan@clinic.example>" <"boss"@clinic.example>\r\n',
+        b"From: scan@clinic.example, boss @ clinic.example\r\n",
+        b"From: All: scan@clinic.example, boss@clinic.example;\r\n",
+        b"From: <scan@clinic.example@boss.example>\r\n",
+    ],
+)
+def test_a_from_that_names_somebody_beside_the_service_is_not_its_own(fields: bytes) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        signed(FromPolicy.REFUSE, fields, SERVICE.address)
+    assert caught.value.code == "MB-G03"
+    found = signed(FromPolicy.REPLACE, fields, SERVICE.address)
+    assert found.removed == (b"from", b"sender")
+    assert found.added.startswith(b"From: Harbour Clinic <scan@clinic.example>\r\nReply-To: ")
+
+
+@pytest.mark.parametrize("policy", [FromPolicy.REPLACE, FromPolicy.REFUSE])
+@pytest.mark.parametrize(
+    "written",
+    [
+        b"Clinic, Harbour <scan@clinic.example>",
+        b'"scan@3f" <scan@clinic.example>',
+        b'"Boss <boss@clinic.example>" <scan@clinic.example>',
+    ],
+)
+def test_a_name_beside_the_services_own_address_is_no_other_sender(policy: FromPolicy, written: bytes) -> None:
+    assert signed(policy, b"From: " + written + b"\r\n", SERVICE.address) == Signed(SERVICE.address)
+
+
+@pytest.mark.parametrize("policy", [FromPolicy.REPLACE, FromPolicy.REFUSE])
+def test_a_sender_beside_the_services_own_from_is_taken_out_if_it_is_another(policy: FromPolicy) -> None:
+    mail = b"From: scan@clinic.example\r\nSender: "
+    assert signed(policy, mail + b"boss@clinic.example\r\n", SERVICE.address).removed == (b"sender",)
+    assert signed(policy, mail + b"scan@clinic.example\r\n", SERVICE.address).removed == ()

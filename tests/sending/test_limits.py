@@ -1,5 +1,6 @@
 """Limits of a provider, kept before they bite; a provider that complains."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -54,6 +55,26 @@ async def test_recipients_of_a_day_are_counted_over_processes_and_the_rest_is_he
     await ready.clock.advance(hours=25)
     await other.flush()
     assert await states(ready) == {"Accepted": 3}
+
+
+async def test_line_that_nobody_waits_for_any_more_is_not_counted(ready: Office) -> None:
+    def crowded() -> None:
+        """Hear that others wait, which is no matter here."""
+
+    account = Account(ACCOUNT, Limits(connections=1))
+    for turns in range(0, 100, 4):  # wherever on the way to its line somebody gives up
+        entering = asyncio.create_task(
+            Limiter(ready.store.allowances, ready.clock).enter(account, patient=False, on_crowded=crowded)
+        )
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if not entering.cancel():
+            return
+        await asyncio.wait([entering])
+        other = Limiter(ready.store.allowances, ready.clock)
+        line = await other.enter(account, patient=False, on_crowded=crowded)
+        assert line
+        await other.leave(account, line, on_crowded=crowded)
 
 
 async def test_recipients_who_were_refused_do_not_count(ready: Office) -> None:
@@ -130,6 +151,10 @@ async def test_provider_that_is_too_busy_is_left_alone_and_then_gets_less(ready:
         ("google", "454 4.7.0 Too many login attempts, please try again later. - gsmtp", 900),
         ("", "421 4.7.0 Try again in 5 minutes", 300),
         ("", "450 4.2.1 rate, Retry-After: 30", 30),
+        ("", "421 4.7.0 gate.example Error: too many errors", None),
+        ("microsoft365", "421 4.7.0 Too many errors on this connection, closing transmission channel", None),
+        ("", "421 4.7.0 Too many mistakes", None),
+        ("", "421 4.7.0 Too many connections from your host", 60),
         ("", "451 4.3.0 greylisted", None),
         ("", "550 5.7.1 wait 5 minutes", None),
         ("", "", None),

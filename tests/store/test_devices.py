@@ -114,6 +114,9 @@ async def test_the_history_of_a_device_is_its_own(store: Store) -> None:
     assert await store.messages.of_device(DeviceId("")) == ()
     assert await store.messages.count_of_device(COPIER, since=NOW) == 2
     assert await store.messages.count_of_device(COPIER, since=NOW + MINUTE) == 0
+    assert await store.messages.latest_of_device(COPIER, limit=1, since=NOW) == (NOW,)
+    assert await store.messages.latest_of_device(COPIER, limit=9, since=NOW) == (NOW, NOW)
+    assert await store.messages.latest_of_device(COPIER, limit=9, since=NOW + MINUTE) == ()
 
 
 async def test_the_wishes_of_a_sender_are_kept(store: Store) -> None:

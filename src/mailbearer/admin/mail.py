@@ -49,7 +49,7 @@ class MailDesk:
             raise InvalidInputError("MB-W05", field="message", problem="there is none")
         message = await self._intake.accept(service.id, Envelope(sender, recipients), content)
         if self._served:
-            self._courier.wake()
+            self._courier.wake(service.id)
         else:
             message = await self._courier.deliver_now(message.id)
         return {**await job_view(self._store, message), "served": self._served}

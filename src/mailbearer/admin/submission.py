@@ -59,7 +59,7 @@ class SubmissionDesk:
         submission = Submission(self._intake, device, sender, partial(resolve, aliases=read_aliases(self.aliases)))
         message = await submission.take(wish, arguments.content, now=now)
         if self._served:
-            self._courier.wake()
+            self._courier.wake(message.service)
         else:
             message = await self._courier.deliver_now(message.id)
         return {**await job_view(self._store, message), "served": self._served}

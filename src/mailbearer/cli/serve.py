@@ -17,8 +17,9 @@ def serve(folder: Path, json_log: bool) -> None:
     from mailbearer.app import serve as run_service
     from mailbearer.config.load import load_config
     from mailbearer.config.schema import Config
-    from mailbearer.observe import maillog
+    from mailbearer.observe import maillog, metrics
     from mailbearer.observe.log import set_up_logging
+    from mailbearer.observe.open_files import raise_open_files
 
     def set_up_log(config: Config) -> None:
         set_up_logging(level=config.log.level, json_lines=json_log or config.log.format == "json")
@@ -28,7 +29,9 @@ def serve(folder: Path, json_log: bool) -> None:
 
     config = load_config(folder)
     set_up_log(config)
+    raise_open_files()
     maillog.gather()
+    metrics.begin_messages(maillog.Verb)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run_service(folder, config, on_ready=ready, on_reload=set_up_log))

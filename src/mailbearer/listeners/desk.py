@@ -106,7 +106,7 @@ class Desk:
         self.intake = intake
         self.sender_of = sender_of
         self.notice = notice
-        self.hourly = HourlyCount()
+        self.hourly = HourlyCount()  # or that of all listeners together
         self.errands = Errands()
         self.closing = False
         # A loop that makes bytes of 256 KiB for each read and cuts them to size spends more on that than on the mail.

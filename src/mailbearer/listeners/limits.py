@@ -2,8 +2,11 @@
 
 import ipaddress
 from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from mailbearer.model.device import DeviceId
 
 HOUR: Final = 3600.0
 ADDRESSES_KEPT: Final = 10_000
@@ -58,24 +61,29 @@ class Places:
 
 
 class HourlyCount:
-    """Messages of each device within the last hour."""
+    """Messages of each device within the last hour; times are seconds of wall time, as the queue has them."""
 
     def __init__(self) -> None:
-        self._times: dict[str, deque[float]] = {}
+        self._times: dict[DeviceId, deque[float]] = {}
 
-    def reached(self, device: str, per_hour: int, now: float) -> bool:
-        """Tell whether ``device`` has sent all it may; 0 is without limit."""
+    def remember(self, stored: Mapping[DeviceId, Iterable[float]]) -> None:
+        """Take over what the queue holds of the devices that have a limit; the others are forgotten."""
+        self._times = {
+            device: deque(sorted({*times, *self._times.get(device, ())})) for device, times in stored.items()
+        }
+
+    def reached(self, device: DeviceId, per_hour: int, now: float) -> bool:
+        """Tell whether ``device`` has sent all it may; 0 is without limit. A clock that was set back locks nobody."""
         times = self._times.get(device)
         if not per_hour or not times:
             return False
-        while times and times[0] <= now - HOUR:
+        while times and not now - HOUR < times[0] <= now:
             times.popleft()
         return len(times) >= per_hour
 
-    def note(self, device: str, per_hour: int, now: float) -> None:
-        """Count a message; nothing is kept of a device without limit."""
-        if per_hour:
-            self._times.setdefault(device, deque(maxlen=per_hour)).append(now)
+    def note(self, device: DeviceId, at: float) -> None:
+        """Count a message of a device that has a limit, accepted at ``at``."""
+        self._times.setdefault(device, deque()).append(at)
 
 
 @dataclass(slots=True)

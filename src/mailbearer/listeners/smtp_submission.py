@@ -5,6 +5,7 @@ way nothing more is read. 250 is said when the message is durable, and not befor
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Mapping
 from typing import Final
 
@@ -41,6 +42,7 @@ from mailbearer.protocol.smtp.server_events import (
 
 Answer = Reply | Challenge
 
+_NOT_IN_NAME: Final = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
 _SMALL: Final[Mapping[type[Event], Reply]] = {QuitAsked: replies.BYE, AuthCancelled: replies.CANCELLED}
 
 
@@ -221,6 +223,7 @@ class SubmissionSession:
         out.clear()
         self._forget()
         self._hello = ""
+        self._device, self._signed_in = None, False  # in clear that may have been somebody else (RFC 3207 section 4.2)
         self._connection.start_tls()
         self._core = self._new_core(greeting=False)
 
@@ -268,7 +271,7 @@ class SubmissionSession:
     def _on_hello(self, event: Hello) -> Answer:
         self._forget()
         self._trace = None
-        self._hello = "".join(char if char.isalnum() or char in ".-:_[]" else "?" for char in event.name)
+        self._hello = _NOT_IN_NAME.sub("?", event.name)
         self._esmtp = event.esmtp
         return self._desk.hello(esmtp=event.esmtp, sign_in=self._may_sign_in, encrypt=self._may_encrypt)
 
@@ -316,7 +319,7 @@ class SubmissionSession:
         if not device.may_send_as(event.address):
             self._desk.notice("MB-G03", device=device.title, address=event.address)
             return replies.NOT_YOUR_SENDER
-        if device.per_hour and self._desk.hourly.reached(device.id, device.per_hour, self._desk.now):
+        if device.per_hour and self._desk.hourly.reached(device.id, device.per_hour, self._desk.wall().timestamp()):
             self._desk.notice("MB-G06", device=device.title, limit=device.per_hour)
             return replies.TOO_MANY_MESSAGES
         if device.size_max:
@@ -407,5 +410,5 @@ class SubmissionSession:
         if error is not None:
             return replies.reply_to(error)
         if self._device is not None and self._device.per_hour:
-            self._desk.hourly.note(self._device.id, self._device.per_hour, self._desk.now)
+            self._desk.hourly.note(self._device.id, done.result().created_at.timestamp())
         return replies.queued_as(done.result().id)

@@ -1,6 +1,8 @@
 """Opening a connection: addresses are tried in turn, each 250 ms after the one before (RFC 8305, "happy eyeballs")."""
 
 import asyncio
+import errno
+import os
 import socket
 
 from mailbearer.clock import Clock
@@ -43,7 +45,7 @@ async def open_stream(addresses: tuple[Address, ...], route: Route) -> Stream:
     if race.winner:
         return Stream(race.winner, route)
     refused = any(isinstance(failure, ConnectionRefusedError) for failure in race.failures)
-    detail = "; ".join(dict.fromkeys(failure.strerror or "no answer" for failure in race.failures))
+    detail = "; ".join(dict.fromkeys(os.strerror(failure.errno or errno.ETIMEDOUT) for failure in race.failures))
     raise ConnectError(route.code(3 if refused else 4), host=route.host, port=route.port, detail=detail)
 
 

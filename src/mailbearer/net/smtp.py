@@ -4,8 +4,9 @@ Waiting times are those of RFC 5321 section 4.5.3.2, cut down to the Timeout set
 a message keeps its full length, because giving up there makes duplicates.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import assert_never
 
 from mailbearer.clock import Clock
@@ -189,7 +190,8 @@ class SmtpSession(Session):
     ) -> tuple[RecipientOutcome, ...]:
         """Hand over one message; return the outcome of each recipient in the envelope's order.
 
-        A recipient that was put off (4xx) is Waiting. When no recipient is taken, the message is not sent.
+        A recipient that was put off (4xx) is Waiting. When no recipient is taken, the message is not sent. When the
+        server ends the connection (421) after it refused some, the others are Waiting with that reply.
         ``following`` is what the next call will be about: it is begun in the same flight as the end of this message
         (RFC 2920 section 3.1). If the next call is about another one, close the session instead. When this returns or
         raises, and the session is ``spent``, close it too.
@@ -205,8 +207,14 @@ class SmtpSession(Session):
             await self._write(wire, self.route.patience(BLOCK_SECONDS), "sending MAIL FROM")
         elif begun.submission is not submission:
             raise LocalProtocolError(detail="another message was begun")
-        replies = await self._answers(begun)
-        recipients = submission.envelope.recipients
+        recipients, replies = submission.envelope.recipients, list[Reply]()
+        try:
+            await self._answers(begun, replies)
+        except ServerRefusedError as farewell:  # 421; who was refused before that stays refused
+            if not any(reply.permanent for reply in replies[1:]):
+                raise
+            self.spent = True
+            return tuple(_cut_off(recipients, replies[1:], farewell.reply))
         outcomes = tuple(map(_outcome, recipients, replies[1:]))
         ready = len(replies) == len(begun.commands) and replies[-1].code == 354
         taken = replies[0].positive and any(outcome.state is RecipientState.ACCEPTED for outcome in outcomes)
@@ -286,9 +294,9 @@ class SmtpSession(Session):
             return b""
         return wire
 
-    async def _answers(self, begun: "_Begun") -> list[Reply]:
-        """Return the replies to MAIL, to each RCPT, and to DATA if it was sent: only when somebody will get it."""
-        commands, replies, sent = begun.commands, list[Reply](), begun.sent
+    async def _answers(self, begun: "_Begun", replies: list[Reply]) -> None:
+        """Add the replies to MAIL, to each RCPT, and to DATA if it was sent: only when somebody will get it."""
+        commands, sent = begun.commands, begun.sent
         flight = PIPELINE_MAX if self.extensions.pipelining else 1
         while True:
             while len(replies) < sent:
@@ -296,7 +304,7 @@ class SmtpSession(Session):
             useless = not replies[0].positive
             nobody = sent == len(commands) - 1 and not any(reply.positive for reply in replies[1:])
             if sent == len(commands) or useless or nobody:
-                return replies
+                return
             batch = commands[sent : sent + flight]
             sent += len(batch)
             await self._send(*batch)
@@ -400,6 +408,15 @@ def _outcome(address: str, reply: Reply) -> RecipientOutcome:
         return RecipientOutcome(address, RecipientState.ACCEPTED, str(reply))
     state = RecipientState.REFUSED if reply.permanent else RecipientState.WAITING
     return RecipientOutcome(address, state, str(reply))
+
+
+def _cut_off(recipients: tuple[str, ...], replies: list[Reply], farewell: str) -> Iterator[RecipientOutcome]:
+    """Give the outcomes when the server ended the connection among the replies to RCPT."""
+    for address, reply in zip_longest(recipients, replies[: len(recipients)]):
+        if reply is not None and reply.permanent:
+            yield _outcome(address, reply)
+        else:
+            yield RecipientOutcome(address, RecipientState.WAITING, farewell)
 
 
 def _with_final(outcome: RecipientOutcome, reply: Reply) -> RecipientOutcome:

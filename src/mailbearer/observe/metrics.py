@@ -1,10 +1,12 @@
 """The metrics, for Prometheus, on a registry of our own. Fed by functions; who serves them is not known here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
+_without_created: Callable[[], None] = disable_created_metrics  # when each began is no news, and doubles the page
+_without_created()
 REGISTRY: Final = CollectorRegistry(auto_describe=False)
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -67,6 +69,12 @@ _REFUSALS: Final = Counter(
     ["code"],
     registry=REGISTRY,
 )
+
+
+def begin_messages(verbs: Iterable[str]) -> None:
+    """Let these counters be there from the start: a rate is known of what was 0 before."""
+    for verb in verbs:
+        _VERBS.setdefault(verb, _MESSAGES.labels(verb))
 
 
 def count_message(verb: str) -> None:

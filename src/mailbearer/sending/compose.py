@@ -4,6 +4,7 @@ import base64
 import binascii
 import contextlib
 import mimetypes
+import os
 import re
 import secrets
 import unicodedata
@@ -231,7 +232,7 @@ def _text_of(letter: Letter) -> bytes:
 def _attachment(path: Path) -> Iterator[bytes]:
     if path.exists() and not path.is_file():  # a pipe or a device may never end
         raise InvalidInputError("MB-W05", field=str(path), problem="it is not a plain file")
-    name = path.name.encode("utf-8", "replace").decode()
+    name = os.fsencode(path.name).decode("utf-8", "replace")
     kind, encoding = mimetypes.guess_type(name)
     if kind is None or encoding or kind.startswith(("message/", "multipart/")):  # those may not be base64: RFC 2046
         kind = "application/octet-stream"

@@ -78,6 +78,12 @@ class Courier:
         else:
             self._woken.set()
 
+    def try_again(self) -> None:
+        """Look at the queue now, and try lines again that could not be had a moment ago: a person says so."""
+        for outbox in self._outboxes.values():
+            outbox.try_again()
+        self._woken.set()
+
     def reopen(self, service: ServiceId) -> None:
         """Look at the mail of ``service`` with new eyes: its token is another one."""
         outbox = self._outboxes.get(service)

@@ -1,6 +1,7 @@
 """The From policy (SPEC 5): whose name a message of a device leaves under."""
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -15,7 +16,8 @@ READ_MAX: Final = 998
 NAME_MAX: Final = 128
 """Characters of a name that are kept of a From without order: encoded, they fit into a line."""
 
-_ADDRESS: Final = re.compile(rb'[^\s<>(),;:"\\]+@[^\s<>(),;:"\\]+')
+_ADDRESS: Final = re.compile(rb'(?:"(?:[^"\\]|\\.)*"|[^\s<>(),;:"\\]+)@[^\s<>(),;:"\\]+')
+_ASIDE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"(?!@)|\((?:[^()\\]|\\.)*\)')  # what names hold is no address
 _WELL_FORMED: Final = re.compile(
     rb'(?:[^"<>@,;:()\\]*|"(?:[^"\\]|\\.)*")[ \t]*<[^\s<>]+@[^\s<>]+>'
     rb'|[^\s<>"(),;:@\\]+@[^\s<>"(),;:@\\]+'
@@ -29,6 +31,9 @@ class Sender(NamedTuple):
 
     name: str
     address: str
+
+
+_Fields = tuple[bytes, bytes]  # From and Sender
 
 
 class Signed(NamedTuple):
@@ -49,29 +54,32 @@ def sign(policy: FromPolicy, header: Header, reverse_path: str, sender: Sender) 
     Raises:
         InvalidInputError: MB-G03, the policy is to refuse other senders, and this is one.
     """
-    written = header.value(b"from")
-    decide = _remembered if len(written) < 512 else _sign
-    return decide(policy, written, header.has(b"reply-to"), reverse_path, sender)
+    written, by = header.values(b"from"), header.values(b"sender")
+    decide = _remembered if len(written) + len(by) < 512 else _sign
+    return decide(policy, (written, by), header.has(b"reply-to"), reverse_path, sender)
 
 
 @lru_cache(maxsize=256)  # a device writes the same From all day
-def _remembered(policy: FromPolicy, written: bytes, answered: bool, reverse_path: str, sender: Sender) -> Signed:  # noqa: PLR0917 - the quickest key
-    return _sign(policy, written, answered, reverse_path, sender)
+def _remembered(policy: FromPolicy, fields: _Fields, answered: bool, reverse_path: str, sender: Sender) -> Signed:  # noqa: PLR0917 - the quickest key
+    return _sign(policy, fields, answered, reverse_path, sender)
 
 
-def _sign(policy: FromPolicy, written: bytes, answered: bool, reverse_path: str, sender: Sender) -> Signed:  # noqa: PLR0917 - as above
+def _sign(policy: FromPolicy, fields: _Fields, answered: bool, reverse_path: str, sender: Sender) -> Signed:  # noqa: PLR0917 - as above
+    written, by = fields
     address = address_in(written)
     if policy is FromPolicy.AS_IS or not sender.address:
         return _as_is(written, address, reverse_path)
     theirs = address or reverse_path
-    unlike = next((other for other in (theirs, reverse_path) if other and not _same(other, sender.address)), "")
+    broken = _is_broken(written)
+    other = "" if broken else _other_in(written, sender.address)  # a broken one is mended, and names one then
+    unlike = other or next((each for each in (theirs, reverse_path) if each and not _same(each, sender.address)), "")
     if unlike and policy is FromPolicy.REFUSE:
         raise InvalidInputError("MB-G03", address=unlike)
     path = sender.address if reverse_path else ""
-    if _same(theirs or sender.address, sender.address):
-        return _as_is(written, address or sender.address, path)
+    if not other and _same(theirs or sender.address, sender.address):
+        signed = _as_is(written, address or sender.address, path)
+        return signed._replace(removed=(*signed.removed, b"sender")) if _other_in(by, sender.address) else signed
     added = _field("From", mailbox(sender.name, sender.address))
-    broken = _is_broken(written)
     if not answered:
         kept = written if written and not broken else mailbox(_name_in(written, theirs), theirs).encode()
         added += b"Reply-To: " + kept + b"\r\n"
@@ -80,13 +88,32 @@ def _sign(policy: FromPolicy, written: bytes, answered: bool, reverse_path: str,
 
 def address_in(value: bytes) -> str:
     """Return the first thing in a From or Reply-To that is an address, in brackets or not; empty when nothing is."""
+    said = _ASIDE.sub(b" ", value[:READ_MAX])
+    return next((address for text in (said, value) for address in _addresses_in(text)), "")
+
+
+def authors_in(value: bytes) -> tuple[str, ...]:
+    """Return everybody whom a From names, once each; what is in quotation marks or a comment is no address."""
+    return tuple(dict.fromkeys(_addresses_in(_ASIDE.sub(b" ", value[:READ_MAX]))))
+
+
+def _addresses_in(value: bytes) -> Iterator[str]:
+    """Yield the first address in brackets, then all of them."""
     bracketed = value.partition(b"<")[2].partition(b">")[0].strip()
     candidates: list[bytes] = [bracketed, *_ADDRESS.findall(value[:READ_MAX])]
     for candidate in candidates:
         text = candidate.decode("utf-8", "replace").strip(".")
         if is_address(text):
-            return text
-    return ""
+            yield text
+
+
+def _other_in(value: bytes, address: str) -> str:
+    """Return another address, or the text itself, when a From or Sender names more than ``address``; else nothing."""
+    said = _ASIDE.sub(b" ", value[:READ_MAX])
+    other = next((each for each in _addresses_in(said) if not _same(each, address)), "")
+    if other or said.count(b"@") <= said.lower().count(address.lower().encode()):
+        return other
+    return said.decode("utf-8", "replace").strip()
 
 
 def mailbox(name: str, address: str) -> str:

@@ -17,7 +17,7 @@ from mailbearer.model.envelope import DsnWishes, Envelope
 from mailbearer.model.message import MessageId, MessageState, QueuedMessage, RecipientOutcome, RecipientState
 from mailbearer.net.smtp import Submission
 from mailbearer.observe.maillog import Verb, record
-from mailbearer.sending.limits import Limiter, throttle_in
+from mailbearer.sending.limits import Limiter, line_worn_out, throttle_in
 from mailbearer.sending.relay import Line, Parcel, Relay, Way
 from mailbearer.sending.verdicts import Fate, Turn, after_delivery, after_failure, fate_of, waiting_recipients
 from mailbearer.store.allowances import Taken
@@ -117,7 +117,11 @@ class _Trip:
 
     def arrived(self, parcel: Parcel, outcomes: tuple[RecipientOutcome, ...]) -> None:
         """Take note of what was said of the recipients of ``parcel``."""
-        self.rest = self.rest[len(parcel.recipients) :]
+        if len(outcomes) == len(parcel.recipients):
+            self.rest = self.rest[len(outcomes) :]
+        else:
+            answered = {outcome.address for outcome in outcomes}
+            self.rest = tuple(each for each in self.rest if each not in answered)
         self.outcomes += outcomes
 
 
@@ -259,8 +263,8 @@ class Lane:
         if not await self._opened():
             return None
         while trip.rest:
-            parcel, self._ahead = self._ahead, None
-            if parcel is None or parcel.message is not message:
+            parcel = self._taken_ahead(message)
+            if parcel is None:
                 packed = await self._packed(message, trip.rest)
                 if isinstance(packed, Taken):
                     return self._put_off(trip, packed)
@@ -286,6 +290,13 @@ class Lane:
         eight_bit = not body.is_ascii and (offered is None or offered.eight_bit)
         return Parcel(message, Submission(envelope, message.size, eight_bit=eight_bit), body, taken)
 
+    def _taken_ahead(self, message: QueuedMessage) -> Parcel | None:
+        """Return what was packed of ``message`` while the one before it was on its way."""
+        if self._ahead is None or self._ahead.message is not message:
+            return None
+        parcel, self._ahead = self._ahead, None
+        return parcel
+
     async def _following(self) -> Parcel | None:
         """Return what comes next on this line, if it is certain that anything does."""
         outbox = self._outbox
@@ -295,6 +306,8 @@ class Lane:
         way = await outbox.way()
         if way.account.limits.size and message.size > way.account.limits.size:
             return None
+        if self._ahead is not None and self._ahead.message is message:  # the line before this one was cut off
+            return self._ahead
         try:
             packed = await self._packed(message, waiting_recipients(message))
         except MailbearerError:  # it will be told when its turn comes
@@ -326,6 +339,10 @@ class Lane:
         self._on_line += 1
         if line.session.spent:
             await self._drop_line()
+            refused = tuple(outcome for outcome in outcomes if outcome.state is RecipientState.REFUSED)
+            worn_out = any(line_worn_out(each.reply) for each in outcomes if each.state is RecipientState.WAITING)
+            if refused and worn_out and await self._opened():
+                return refused  # the others go on the new line
         return outcomes
 
     async def _settle(self, parcel: Parcel, outcomes: tuple[RecipientOutcome, ...]) -> None:
@@ -388,16 +405,29 @@ class Lane:
         """Say goodbye, unless something is begun on the line that is not to be."""
         line, self._line = self._line, None
         if line is not None:
-            await (line.session.close() if self._ahead is not None or line.session.spent else line.session.quit())
-            self._ahead = None
-            await self._leave(line)
+            try:
+                await (line.session.close() if self._ahead is not None or line.session.spent else line.session.quit())
+            finally:
+                ahead, self._ahead = self._ahead, None
+                await self._leave(line)
+                if ahead is not None:
+                    await self._give_back(ahead)
+
+    async def _give_back(self, parcel: Parcel) -> None:
+        """Count the recipients of a parcel that was begun and not handed over as not sent to."""
+        try:
+            await self._desk.limiter.correct(parcel.taken, 0)
+        except MailbearerError as error:
+            _log.warning("%d recipients too many count for today: %s", parcel.taken.recipients, error)
 
     async def _drop_line(self) -> None:
         """Close the line: after an error it is not known what the server thinks."""
         line, self._line = self._line, None
         if line is not None:
-            await line.session.close()
-            await self._leave(line)
+            try:
+                await line.session.close()
+            finally:
+                await self._leave(line)
 
     async def _leave(self, line: Line | None = None) -> None:
         name, self.name = self.name, ""

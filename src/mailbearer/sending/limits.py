@@ -10,11 +10,13 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from mailbearer.clock import Clock
+from mailbearer.errors import StoreError
 from mailbearer.model.provider import Limits, Provider
 from mailbearer.providers.diagnosis import read_mail_refusal
 from mailbearer.store.allowances import Allowances, Pace, Taken
@@ -28,6 +30,10 @@ RECOVERY: Final = timedelta(minutes=10)  # after so long without a complaint one
 STEPS_MAX: Final = 6
 SLOW_RATE: Final = 60  # messages a minute, halved at each step, where the provider has no limit of its own
 _THROTTLED: Final = re.compile(r"^(?:432[ -]4\.3\.2|421[ -]4\.7\.|450[ -]4\.2\.1|45\d[ -]4\.7\.(?:0|5\d\d|6\d\d)\b)")
+_WORN_OUT: Final = re.compile(
+    r"^421\b.{0,300}?\btoo many (?:\w+ ){0,2}(?:mistakes?|errors?|bad|invalid|unknown|unrecognized|rejected)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _WAIT: Final = re.compile(
     r"(?:retry|try again|wait|back-?off|delay)[^0-9]{0,40}(\d{1,7})\s*(ms|milli|sec|s\b|min|m\b|hour|h\b)?",
     re.IGNORECASE,
@@ -35,8 +41,15 @@ _WAIT: Final = re.compile(
 _UNITS: Final = {"ms": 0.001, "milli": 0.001, "min": 60.0, "m": 60.0, "hour": 3600.0, "h": 3600.0}
 
 
+def line_worn_out(reply: str) -> bool:
+    """Tell whether ``reply`` ends a connection for what was refused on it: another one is as good as new."""
+    return _WORN_OUT.match(reply) is not None
+
+
 def throttle_in(reply: str, provider: Provider | None) -> timedelta | None:
     """Return how long to leave the account alone when ``reply`` says that we are too fast, None when it does not."""
+    if line_worn_out(reply):
+        return None
     verdict = None if provider is None else read_mail_refusal("smtp", reply, "", provider=provider, fresh=False)
     throttled = verdict is not None and verdict.class_ == "throttle"
     if not reply.startswith("4") or not (throttled or _THROTTLED.match(reply)):
@@ -178,8 +191,13 @@ class Limiter:
             self._state(account).pace = found
         while True:
             now, most = self._clock.now(), self.lines_of(account)
-            if await self._allowances.open_line(line, account.key, most=most, now=now, until=now + LINE_LEASE):
-                return line
+            try:
+                if await self._allowances.open_line(line, account.key, most=most, now=now, until=now + LINE_LEASE):
+                    return line
+            except asyncio.CancelledError:  # it may be written down all the same
+                with suppress(StoreError):
+                    await self._allowances.close_line(line)
+                raise
             if not patient:
                 return ""
             await self._clock.sleep(LINE_PAUSE)

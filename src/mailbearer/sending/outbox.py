@@ -24,11 +24,10 @@ from mailbearer.store.bodies import Body
 from mailbearer.store.messages import Lease
 
 LEASE = timedelta(seconds=60)
-HEARTBEAT = 20.0  # seconds between two renewals of a lease
 BLOCK = 50  # messages that are claimed at once
 AHEAD = 4 * BLOCK  # messages that are leased at most, those included whose outcome is not yet written down
-BODIES_AHEAD = 1_000_000  # octets of contents that are read with a block
-CLOSED_MAX = 60.0  # seconds for which no line is tried while more and more mail comes
+CLOSED = 30.0  # seconds for which no line is tried after none could be had; shorter than any pause of a message
+TOGETHER = 1.0  # seconds in which mail that comes meanwhile is gathered, to be put off together
 KEEP_OPEN = 30.0  # seconds that lines wait for more mail; Exchange Online itself waits minutes
 DIRECT = 64  # small messages that come straight from their acceptance, with contents in memory
 LOOK_AGAIN = 1.0  # seconds after which settings are looked at again, which a message from the queue does
@@ -80,6 +79,11 @@ class Outbox:
         self._reopened = self._reopened or self.closed is not None
         self.poke()
 
+    def try_again(self) -> None:
+        """Hear that somebody wants mail to be tried now, whatever was the matter a moment ago."""
+        self._closed_at = None if self.closed is None else -CLOSED
+        self.poke()
+
     def stop(self) -> None:
         """Begin nothing any more."""
         self.stopping = True
@@ -109,7 +113,7 @@ class Outbox:
             return
         self._work.leased[message.id] = message
         waits = self._more or self._sorting or self._arrived or self.stopping or self.resting
-        if not waits and self.closed is None:
+        if not (waits or self.closed is not None or any(lane.over for lane in self._lanes)):
             self._lane_for(message.device).add(message)
         else:
             self._arrived.append(message)
@@ -127,14 +131,17 @@ class Outbox:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                writer, heart = tasks.create_task(self._write_down()), tasks.create_task(self._beat())
+                writer, heart = (
+                    tasks.create_task(self._write_down()),
+                    tasks.create_task(self._work.hold_on(self.desk, self._lines, LEASE)),
+                )
                 try:
                     await self._deal(first)
                     await self._attend()
                     await self._end(writer)
                 finally:
                     self.stop()
-                    cancel(heart, writer, *(lane.task for lane in self._lanes))
+                    cancel(heart, writer)  # after a fault the group cancels lanes; a second time would cut them short
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
         finally:
@@ -236,7 +243,7 @@ class Outbox:
             if await self._sort():
                 continue
             if not (self._more or self._busy or self._work.leased or self._expected):  # all of it is written down
-                if self.closed is not None or not await self._linger():
+                if not await (self._linger() if self.closed is None else self._stay_closed()):
                     return
                 continue
             await self._stirred.wait()
@@ -245,13 +252,26 @@ class Outbox:
         """Tell whether a line may be had again: after a while, and at once when a token came."""
         now = self.desk.clock.monotonic()
         self._closed_at = now if self._closed_at is None else self._closed_at
-        if self._work.leased or not (self._reopened or now - self._closed_at >= CLOSED_MAX):
+        if self._work.leased or not (self._reopened or now - self._closed_at >= CLOSED):
             return False  # first all that was put off is written down
         renewed, self._reopened = self._reopened, False
         self.closed, self._closed_at, self._more = None, None, True
         if renewed:
             await self.desk.store.messages.release_held(self.service, now=self.desk.clock.now())
         return True
+
+    async def _stay_closed(self) -> bool:
+        """Wait until a line may be tried again, or there is mail to be put off; False when there is no more to do."""
+        left = CLOSED - (self.desk.clock.monotonic() - (self._closed_at or 0.0))
+        if left <= 0 or not self.desk.patient:
+            return False
+        await self._sleep(left)
+        if left > TOGETHER and not (self._reopened or self.stopping or (self._closed_at or 0.0) < 0):
+            await self._sleep(TOGETHER, whatever=True)
+        return True
+
+    def _lines(self) -> tuple[str, ...]:
+        return tuple(lane.name for lane in self._lanes if lane.name)
 
     @property
     def _waiting(self) -> int:
@@ -265,18 +285,22 @@ class Outbox:
         """Give the lanes what is not on one, oldest first; tell whether anything was looked for in the queue."""
         self._sorting = True
         try:
-            returned = [message for lane in self._lanes if lane.over for message in lane.clear()]
-            if returned:
-                await self._deal(returned)
+            await self._deal(self._returned())
             if self._more and not self._reopened and self._waiting < BLOCK and len(self._work.leased) < AHEAD:
                 await self._claim()
                 return True
-            while self._arrived and not self._more:
+            while self._arrived and (not self._more or self.closed is not None):  # then it is put off with the rest
                 arrived, self._arrived = self._arrived, []
                 await self._deal(arrived, look=False)
             return False
         finally:
             self._sorting = False
+
+    def _returned(self) -> list[QueuedMessage]:
+        """Forget the lanes that are over and return what waits there, which is older than what comes."""
+        over = [lane for lane in self._lanes if lane.over]
+        self._lanes = [lane for lane in self._lanes if not lane.over]
+        return [message for lane in over for message in lane.clear()]
 
     async def _claim(self) -> None:
         self._more = False  # a poke while this waits says that there is more again
@@ -301,9 +325,9 @@ class Outbox:
         if self.closed is not None:
             self._fail(messages, self.closed)
             return
-        await self._read_ahead(messages)
+        await self._work.read_ahead(messages, self.desk.store.bodies)
         of_device: dict[str, list[QueuedMessage]] = {}
-        for message in messages:
+        for message in (*self._returned(), *messages):
             of_device.setdefault(message.device, []).append(message)
         for device, mail in of_device.items():
             lane = self._lane_for(device)
@@ -322,28 +346,14 @@ class Outbox:
             self.closed = fate_of_line(MailbearerError(), None)
             return
         if self._way is None or way != self._way:
+            if not self._reopened:  # else held mail is released first
+                self.closed = self._closed_at = None  # it may be cured
             self._most = self.desk.limiter.lines_of(way.account)
             self._way = way
         self._looked_at = self.desk.clock.monotonic()
 
-    async def _read_ahead(self, messages: Sequence[QueuedMessage]) -> None:
-        wanted, room = list[MessageId](), BODIES_AHEAD
-        for message in messages:
-            if message.id in self._work.bodies:
-                continue
-            if message.size > room:
-                break
-            room -= message.size
-            wanted.append(message.id)
-        if not wanted:
-            return
-        try:
-            self._work.bodies |= await self.desk.store.bodies.find_all(wanted)
-        except StoreError as error:
-            _log.warning("contents were not read ahead: %s", error)
-
     def _lane_for(self, device: str) -> Lane:
-        lanes = self._lanes = [lane for lane in self._lanes if not lane.over]
+        lanes = [lane for lane in self._lanes if not lane.over]
         same = next((lane for lane in lanes if lane.has(device)), None)
         if same is not None:
             return same
@@ -352,7 +362,7 @@ class Outbox:
         if best is None or (worth and len(lanes) < self._most):
             best = Lane(self)
             best.task = self._tasks.create_task(best.run())
-            lanes.append(best)
+            self._lanes.append(best)
         return best
 
     def _fail(self, messages: Sequence[QueuedMessage], fate: Fate) -> None:
@@ -396,11 +406,14 @@ class Outbox:
         await self._sleep(KEEP_OPEN)
         return self._more or bool(self._expected) or self._arrivals != arrivals
 
-    async def _sleep(self, seconds: float) -> None:
-        """Wait, but no longer than until something happens."""
+    async def _sleep(self, seconds: float, *, whatever: bool = False) -> None:
+        """Wait, but no longer than until something happens; ``whatever`` happens, but for a stop or a token."""
         alarm = self._tasks.create_task(self._ring_after(seconds))
         try:
             await self._stirred.wait()
+            while whatever and not (alarm.done() or self.stopping or self._reopened):
+                self._stirred.clear()
+                await self._stirred.wait()
         finally:
             alarm.cancel()
 
@@ -484,17 +497,3 @@ class Outbox:
             for ended in batch:
                 self._work.leased.pop(ended.message.id, None)  # its lease runs out
         await self._let_go(list(self._work.leased))
-
-    async def _beat(self) -> None:
-        """Hold on to messages and lines; a store that fails for now is no reason to break a delivery off."""
-        while True:
-            await self.desk.clock.sleep(HEARTBEAT)
-            until = self.desk.clock.now() + LEASE
-            lines = tuple(lane.name for lane in self._lanes if lane.name)
-            try:
-                await self.desk.store.outcomes.extend_leases(
-                    tuple(self._work.leased), owner=self.desk.owner, until=until
-                )
-                await self.desk.limiter.keep(lines)
-            except StoreError as error:
-                _log.warning("leases were not renewed: %s", error)

@@ -37,14 +37,19 @@ class Edit:
 class Header:
     """A header block with the CR LF of its last line, and where its interesting fields stand."""
 
-    __slots__ = ("_found", "text")
+    __slots__ = ("_found", "_repeated", "text")
 
     def __init__(self, text: bytes) -> None:
         self.text = text
         found: dict[bytes, bytes] = {}
         self._found = found  # the first of each name
+        self._repeated: set[bytes] = set()
         for name, value in _FIELDS.findall(b"\n" + text):
-            found.setdefault(name.lower(), value)
+            lower = name.lower()
+            if lower in found:
+                self._repeated.add(lower)
+            else:
+                found[lower] = value
 
     def has(self, name: bytes) -> bool:
         """Tell whether there is a field ``name`` (small letters)."""
@@ -63,6 +68,12 @@ class Header:
         """Return the value of the first field ``name`` on one line, empty when there is none."""
         value = self._found.get(name, b"").strip()
         return _FOLD.sub(b" ", value) if value.find(b"\n") >= 0 else value
+
+    def values(self, name: bytes) -> bytes:
+        """Return the values of all fields ``name`` as one list on one line; there should be one, there may be more."""
+        if name not in self._repeated:
+            return self.value(name)
+        return b", ".join(_FOLD.sub(b" ", value.strip()) for value in self._all(name))
 
     def _all(self, name: bytes) -> list[bytes]:
         if name not in self._found:

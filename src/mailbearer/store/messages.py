@@ -138,6 +138,16 @@ class Messages:
 
         return await self._database.read(work)
 
+    async def latest_of_device(self, device: DeviceId, *, limit: int, since: datetime) -> tuple[datetime, ...]:
+        """Return when the last messages of a device were accepted, newest first: at most ``limit`` since then."""
+        sql = """SELECT created_at FROM (SELECT created_at, position FROM messages WHERE device = ? AND device <> ''
+              ORDER BY position DESC LIMIT ?)
+            WHERE created_at >= ? ORDER BY position DESC"""
+        bindings = (device, limit, to_micros(since))
+        return await self._database.read(
+            lambda connection: tuple(row.time() for row in select(connection, sql, bindings))
+        )
+
     async def counts(self) -> dict[MessageState, int]:
         """Return how many messages are in each state; a state without any is left out."""
         sql = "SELECT state, count(*) FROM messages GROUP BY state"
