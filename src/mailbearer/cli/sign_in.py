@@ -41,6 +41,11 @@ class SignIn:
         if self._loopback is not None:
             self._loopback.close()
 
+    @property
+    def begun(self) -> bool:
+        """The sign-in is under way; it goes on without this command."""
+        return bool(self._pending)
+
     def plan(self, flow: str) -> None:
         """See whether a sign-in can begin, and how it would go; nothing happens yet."""
         self._plan = perform(self._folder, "token.plan", {"service": self._service, "flow": flow})

@@ -41,14 +41,16 @@ def get_token(
         sign_in.plan(flow or "")
         if not (yes or machine):
             _confirm(folder, name)
-        sign_in.begin(flow or "", replace=again)
-        if no_wait:
-            if not (machine or served(folder)):
-                click.echo(dim(f"No service runs to wait for it: mailbearer token wait {name}"), err=True)
-            return 0
         try:
+            sign_in.begin(flow or "", replace=again)
+            if no_wait:
+                if not (machine or served(folder)):
+                    click.echo(dim(f"No service runs to wait for it: mailbearer token wait {name}"), err=True)
+                return 0
             result = sign_in.wait()
         except KeyboardInterrupt:
+            if not sign_in.begun:
+                raise
             told = f"\nNot waited for any more. Go on: mailbearer token wait {name} · end it: token cancel {name}"
             click.echo(told, err=True)
             return 1
