@@ -191,10 +191,11 @@ class WatchedFolder:
             self._marks = {message.message_id.strip("<>").partition(".")[0] for message in messages}
         return self._marks
 
-    def _tell(self, error: Exception) -> None:
-        if str(error) != self._trouble:
-            self._trouble = str(error)
-            _log.error("watched folder %s: %s", self._watch.folder, error)
+    def _tell(self, error: MailbearerError | OSError) -> None:
+        told = f"{error} {error.hint}" if isinstance(error, MailbearerError) else f"{self._watch.folder}: {error}"
+        if told != self._trouble:
+            self._trouble = told
+            _log.error("watched folder: %s", told)
 
 
 def device_of(folder: Path) -> str:
