@@ -72,6 +72,11 @@ async def test_a_device_called_sendmail_may_say_otherwise(store: Store) -> None:
     with pytest.raises(InvalidInputError) as caught:
         await handed_in(store, b"\nx\n", wish, device=replace(as_is, allowed_senders=("@clinic.example",)))
     assert caught.value.code == "MB-G03"
+    with pytest.raises(InvalidInputError) as caught:  # the reverse-path is good, the author is not
+        await handed_in(
+            store, b"From: boss@x.example\n\nx\n", device=replace(as_is, allowed_senders=("@clinic.example",))
+        )
+    assert (caught.value.code, caught.value.fields["address"]) == ("MB-G03", "boss@x.example")
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, 1000])

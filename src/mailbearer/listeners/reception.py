@@ -3,18 +3,17 @@
 from collections.abc import Awaitable
 from functools import lru_cache
 
-from mailbearer.errors import InvalidInputError, MailbearerError
+from mailbearer.errors import MailbearerError
 from mailbearer.listeners import replies
 from mailbearer.listeners.desk import Acceptance, Desk, ListenerOptions
-from mailbearer.model.device import Device, FromPolicy
+from mailbearer.model.device import Device
 from mailbearer.model.envelope import DsnWishes, Envelope, RecipientWish
 from mailbearer.model.message import QueuedMessage
 from mailbearer.protocol.smtp.dialect import LineEnds
 from mailbearer.protocol.smtp.replies import Reply
 from mailbearer.protocol.smtp.server_events import BodyEnd, MailAsked, RcptAsked
-from mailbearer.sending.compose import new_message_id
-from mailbearer.sending.from_policy import authors_in, sign
-from mailbearer.sending.submitted import BLIND_COPIES, HOPS_MAX, Header, HeaderSplit, divide
+from mailbearer.sending.completion import complete
+from mailbearer.sending.submitted import HOPS_MAX, Header, HeaderSplit, divide
 
 
 class Trace:
@@ -158,27 +157,13 @@ class Reception:
         """Return the header with what was missing in front, in the order in which servers write it."""
         desk = self._desk
         sender = desk.sender_of(self._device.service)
-        self._refuse_others(header)
-        signed = sign(self._device.from_policy, header, self._mail.address, sender)
-        self._reverse_path = signed.reverse_path
-        if signed.repaired or self._mail.bare:
+        done = complete(header, self._device, self._mail.address, sender, date=desk.date())
+        self._reverse_path = done.reverse_path
+        if done.repaired or self._mail.bare:
             desk.notice("MB-S27", device=self._device.title)
-        added = self._trace.received(utf8=self._mail.utf8, date=desk.date()) if desk.options.received_field else b""
-        if not header.has(b"date"):
-            added += b"Date: " + desk.date() + b"\r\n"
-        if not header.has(b"message-id"):
-            added += f"Message-ID: {new_message_id(sender.address or self._mail.address)}\r\n".encode()
-        removed = BLIND_COPIES + signed.removed if signed.removed else BLIND_COPIES
-        return added + signed.added + header.edited(header.without(*removed))
-
-    def _refuse_others(self, header: Header) -> None:
-        """Let only authors pass whom the device may send as; a policy that writes a From of its own needs no look."""
-        device = self._device
-        if not device.allowed_senders or device.from_policy is not FromPolicy.AS_IS:
-            return
-        for author in authors_in(header.values(b"from")):
-            if not device.may_send_as(author):
-                raise InvalidInputError("MB-G03", address=author)
+        if not desk.options.received_field:
+            return done.header
+        return self._trace.received(utf8=self._mail.utf8, date=desk.date()) + done.header
 
 
 def _heard(future: object) -> None:

@@ -15,8 +15,8 @@ from mailbearer.errors import InvalidInputError
 from mailbearer.model.device import Device
 from mailbearer.model.envelope import Envelope, is_address
 from mailbearer.model.message import QueuedMessage
-from mailbearer.sending.compose import new_message_id
-from mailbearer.sending.from_policy import Sender, sign
+from mailbearer.sending.completion import complete
+from mailbearer.sending.from_policy import Sender
 from mailbearer.sending.intake import Intake
 from mailbearer.sending.submitted import HEADER_MAX, HOPS_MAX, Header, HeaderSplit
 
@@ -107,12 +107,8 @@ class Submission:
         path = self._reverse_path(wish)
         if not self._device.may_send_as(path):
             raise InvalidInputError("MB-G03", device=self._device.title, address=path)
-        signed = sign(self._device.from_policy, header, path, self._sender)
-        added = b"" if header.has(b"date") else b"Date: " + format_datetime(now).encode() + b"\r\n"
-        if not header.has(b"message-id"):
-            added += f"Message-ID: {new_message_id(self._sender.address or path)}\r\n".encode()
-        edits = [*header.blind_copies(), *header.without(*signed.removed)]
-        return Envelope(signed.reverse_path, recipients), added + signed.added + header.edited(edits)
+        done = complete(header, self._device, path, self._sender, date=format_datetime(now).encode())
+        return Envelope(done.reverse_path, recipients), done.header
 
     def _reverse_path(self, wish: Wish) -> str:
         if wish.reverse_path == "":

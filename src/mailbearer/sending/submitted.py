@@ -87,10 +87,6 @@ class Header:
         fields = _FIELDS.finditer(b"\n" + self.text)  # each with the line end before it, without its own: as long
         return [Edit(*field.span()) for field in fields if field[1].lower() in names]
 
-    def blind_copies(self) -> list[Edit]:
-        """Return the edits that take the recipients out that nobody is to see."""
-        return self.without(*BLIND_COPIES)
-
     def edited(self, edits: Sequence[Edit]) -> bytes:
         """Return the text with ``edits`` made."""
         if not edits:
